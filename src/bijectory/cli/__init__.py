@@ -1,0 +1,1 @@
+"""The command line: verb to function; parses, calls, prints."""

@@ -1,0 +1,69 @@
+"""bijectory train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import data_option
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("knobs", nargs=-1, metavar="[knob=value]...")
+@click.option(
+    "--run",
+    "run_directory",
+    type=click.Path(path_type=Path),
+    help="Where the run goes. [default: runs/RECIPE, or the next free name]",
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue an interrupted run; the result is the uninterrupted one's, bit for bit."
+)
+@click.option("--seed", type=int, help="Seed of everything random. [default: 0]")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--tensorboard", is_flag=True, help="Also write TensorBoard events into the run (needs the extra of that name)."
+)
+@data_option
+def train(
+    recipe: str,
+    knobs: tuple[str, ...],
+    run_directory: Path | None,
+    resume: bool,
+    seed: int | None,
+    device: str,
+    tensorboard: bool,
+    data: Path | None,
+) -> None:
+    """Train RECIPE, a built-in name or a Python file, judge it on its test rows, and certify it.
+
+    \b
+    bijectory train smiley_mixture_cdf
+    bijectory train smiley_realnvp depth=8 hidden=128,128 --run runs/wide --seed 1
+    bijectory train smiley_realnvp --run runs/wide --resume
+    bijectory train ./mine.py width=64
+    """
+    from ..experiments.check import certify
+    from ..experiments.record import Run
+    from ..experiments.run import train as run_training
+    from .tables import scores_table
+
+    path = run_training(
+        recipe,
+        assignments=knobs,
+        run=run_directory,
+        resume=resume,
+        seed=seed,
+        device=device,
+        data=data,
+        tensorboard=tensorboard,
+    )
+    result = Run.open(path).load_json("result.json")
+    click.echo(scores_table(result))
+    own = Path(recipe) if recipe.endswith(".py") else None
+    certificate = certify(path, data=data, recipe=own)
+    failed = [check["law"] for check in certificate["checks"] if not check["passed"]]
+    word = "all laws hold" if not failed else f"FAILS: {', '.join(failed)} (bijectory verify {path})"
+    click.echo(f"\n{path}: {result['steps']} steps in {result['seconds']:.1f} s; verify: {word}")

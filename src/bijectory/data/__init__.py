@@ -1,0 +1,1 @@
+"""Numbers from the world: toys with known truth, tables, splits and batches."""

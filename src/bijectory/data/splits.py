@@ -1,0 +1,112 @@
+"""Training, validation and test rows, with what is known about where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..numerics.seeds import seed_for
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one split: x (rows, *event), perhaps a context (rows, features) and integer labels (rows,)."""
+
+    x: Tensor
+    context: Tensor | None = None
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def select(self, index: Tensor | slice) -> Rows:
+        """Some of the rows."""
+        return Rows(
+            self.x[index],
+            None if self.context is None else self.context[index],
+            None if self.labels is None else self.labels[index],
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model must know of its data before it is built, small enough to stand in a run's settings."""
+
+    columns: tuple[str, ...]
+    event_shape: tuple[int, ...]
+    context_dim: int = 0
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three splits of a data set. ``truth`` maps x to its exact log density in joint nats, where that is known,
+    and ``entropy()`` its mean."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    columns: tuple[str, ...]
+    name: str = "data"
+    truth: Callable[[Tensor], Tensor] | None = None
+    entropy: Callable[[], float] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def schema(self) -> Schema:
+        """Columns and shapes."""
+        context = self.train.context
+        return Schema(self.columns, tuple(self.train.x.shape[1:]), 0 if context is None else context.shape[-1])
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "test"):
+            check_rows(getattr(self, split).x, f"{self.name} ({split})", self.columns)
+
+
+def check_rows(x: Tensor, name: str, columns: tuple[str, ...]) -> None:
+    """Refuse what no density can be fitted to: no rows, numbers that are not finite."""
+    if not len(x):
+        raise DataError(f"{name}: expected at least one row, got none")
+    bad = ~torch.isfinite(x.flatten(1))
+    if bool(bad.any()):
+        row, column = (int(i) for i in bad.nonzero()[0])
+        label = columns[column] if column < len(columns) else str(column)
+        raise DataError(
+            f"{name}: row {row + 1}, column {label}: expected a finite number, got {x.flatten(1)[row, column].item()}; "
+            "remove the row or fill the value"
+        )
+
+
+def check_varies(x: Tensor, name: str, columns: tuple[str, ...]) -> None:
+    """Refuse columns of one value: their density is not a function, and their nats would rise without limit."""
+    flat = x.flatten(1)
+    constant = flat.amax(0) == flat.amin(0)
+    if bool(constant.any()):
+        column = int(constant.nonzero()[0])
+        label = columns[column] if column < len(columns) else str(column)
+        raise DataError(
+            f"{name}: column {label} has the same value {flat[0, column].item():.6g} in all {len(x)} rows; "
+            "a constant has no density: leave the column out"
+        )
+
+
+def rows_from(x: np.ndarray, labels: np.ndarray | None = None) -> Rows:
+    """NumPy rows as float32 tensors."""
+    return Rows(
+        torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)),
+        None,
+        None if labels is None else torch.from_numpy(labels),
+    )
+
+
+def hold_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    """Split off a random ``share`` of the rows: (the rest, the part held out)."""
+    if not 0 < share < 1:
+        raise DataError(f"share: expected a part between 0 and 1, got {share}")
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed_for(seed, "hold_out")))
+    held = max(1, round(share * len(rows)))
+    return rows.select(order[held:]), rows.select(order[:held])

@@ -1,0 +1,1 @@
+"""Base densities for latents."""

@@ -1,0 +1,1 @@
+"""Numbers: likelihoods with unit, standard error and kind."""

@@ -1,0 +1,1 @@
+"""Models: what a number from them means, and one paper a file, by family."""

@@ -1,0 +1,103 @@
+"""What a number from a model means: exact, a bound, an estimate, or none at all."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..distributions.base import Base
+from ..errors import ShapeError
+from ..transforms.base import Transform
+
+
+def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """An int or a sequence of ints as a shape."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+class SampleModel(nn.Module, abc.ABC):
+    """A model that can be sampled and promises nothing else, such as a GAN."""
+
+    event_shape: tuple[int, ...]
+    context_dim: int = 0
+
+    @abc.abstractmethod
+    def sample(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draws of shape (*shape, *context's batch, *event)."""
+
+    def check_event(self, x: Tensor) -> None:
+        """Refuse an x whose trailing dimensions are not the event's."""
+        dims = len(self.event_shape)
+        if x.dim() < dims or tuple(x.shape[x.dim() - dims :]) != self.event_shape:
+            raise ShapeError(
+                f"x: expected shape (*batch, {', '.join(map(str, self.event_shape))}), got {tuple(x.shape)}"
+            )
+
+
+class ExactModel(SampleModel):
+    """A model whose ``log_prob`` is the logarithm of a density that integrates to one."""
+
+    @abc.abstractmethod
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Exact joint log density in nats: (*batch, *event) -> (*batch)."""
+
+
+class LatentModel(ExactModel):
+    """An exact model that is a base density seen through an invertible map, so that every x has a latent z and back.
+
+    log p(x | c) = log p_base(z | c) + log|det ∂z/∂x|,   z = transform(x; c)
+    """
+
+    base: Base
+    transform: Transform
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Data to latent: (*batch, *event) -> (*batch, *latent event)."""
+
+    @abc.abstractmethod
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Latent to data, the inverse of ``encode``."""
+
+    @abc.abstractmethod
+    def sample_and_log_prob(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draws as from ``sample`` and their exact log density, from one pass."""
+
+    @abc.abstractmethod
+    def latent_cdf(self, z: Tensor) -> Tensor:
+        """Each latent coordinate's CDF under the base, uniform on [0, 1] where the model is true; shape of ``z``."""
+
+
+class BoundModel(SampleModel):
+    """A model that knows a lower bound on its log-likelihood and nothing better, such as a VAE or a dequantised flow."""
+
+    @abc.abstractmethod
+    def log_prob_bound(
+        self, x: Tensor, context: Tensor | None = None, *, draws: int = 1, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """A number that is at most log p(x) in expectation, nats (*batch), and the named terms it is the sum of."""
+
+
+class EstimateModel(SampleModel):
+    """A model with an unbiased estimate of its log density that is neither exact nor a bound, such as a Hutchinson trace."""
+
+    @abc.abstractmethod
+    def log_prob_estimate(
+        self, x: Tensor, context: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """An unbiased estimate of log p(x), nats (*batch)."""

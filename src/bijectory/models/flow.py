@@ -1,0 +1,100 @@
+"""A flow: a base density seen through an invertible map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..distributions.base import Base
+from ..errors import InputError, ShapeError
+from ..transforms.base import DataInitialised, Transform
+from .base import LatentModel, as_shape
+
+
+class Flow(LatentModel, DataInitialised):
+    """log p(x | c) = log p_base(f(x; c)) + log|det ∂f/∂x|, exactly.
+
+    ``transform`` goes from data to latent. ``log_prob`` may be positive: a density is no probability.
+    Raises ShapeError for an x of another shape, InputError for a transform without an exact log-det.
+
+    >>> import torch
+    >>> from bijectory import Flow, Normal, Permute
+    >>> Flow(Normal((2,)), Permute((1, 0))).log_prob(torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, base: Base, transform: Transform, *, context_dim: int = 0) -> None:
+        super().__init__()
+        if not transform.exact_log_det:
+            raise InputError(
+                f"transform: {type(transform).__name__} estimates its log-det; a Flow's log_prob must be exact"
+            )
+        self.base, self.transform = base, transform
+        self.event_shape, self.context_dim = base.event_shape, context_dim
+
+    def _check_context(self, context: Tensor | None) -> None:
+        got = 0 if context is None else context.shape[-1]
+        if got != self.context_dim:
+            raise ShapeError(f"context: expected {self.context_dim} features, got {got}")
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Exact joint log density in nats: x (*batch, *event), context (*batch, features) -> (*batch)."""
+        self.check_event(x)
+        self._check_context(context)
+        z, log_det = self.transform.forward_and_log_det(x, context)
+        return self.base.log_prob(z, context) + log_det
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Data to latent, z = f(x)."""
+        self.check_event(x)
+        return self.transform(x, context)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Latent to data, x = f⁻¹(z)."""
+        return self.transform.inverse(z, context)
+
+    def latent_cdf(self, z: Tensor) -> Tensor:
+        """Each latent coordinate's CDF under the base: (*batch, *event) -> (*batch, *event), values in [0, 1]."""
+        return self.base.cdf(z)
+
+    def sample(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draws of shape (*shape, *context's batch, *event)."""
+        return self._draw(shape, context, generator)[0]
+
+    def sample_and_log_prob(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draws and their log density from one pass."""
+        x, z, log_det, context = self._draw(shape, context, generator)
+        return x, self.base.log_prob(z, context) - log_det
+
+    def _draw(
+        self, shape: int | Sequence[int], context: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        self._check_context(context)
+        full = as_shape(shape)
+        if context is not None:
+            full = (*full, *context.shape[:-1])
+            context = context.expand(*full, context.shape[-1])
+        z = self.base.sample(full, context, generator=generator)
+        x, log_det = self.transform.inverse_and_log_det(z, context)
+        return x, z, log_det, context
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let the parts that ask for it set their constants from x of shape (batch, *event)."""
+        self.check_event(x)
+        if isinstance(self.transform, DataInitialised):
+            with torch.no_grad():
+                self.transform.initialise(x, context)

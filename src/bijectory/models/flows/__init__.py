@@ -1,0 +1,1 @@
+"""Normalizing flows, one paper a file: each a function that assembles parts."""

@@ -1,0 +1,119 @@
+"""Multilayer perceptrons, plain or weight-normalised."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError, ShapeError
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+}
+
+
+def activation_named(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation of that name, or an InputError that lists them."""
+    if name not in ACTIVATIONS:
+        raise InputError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]
+
+
+def with_context(x: Tensor, context: Tensor | None, context_dim: int) -> Tensor:
+    """x with the context appended: (*batch, a), (*batch, c) -> (*batch, a + c); the context broadcasts over the batch."""
+    if context is None:
+        if context_dim:
+            raise ShapeError(f"context: expected {context_dim} features, got none")
+        return x
+    check_context(context, context_dim)
+    return torch.cat([x, context.expand(*x.shape[:-1], context_dim)], -1)
+
+
+def check_context(context: Tensor | None, context_dim: int) -> None:
+    """Refuse a context of another width than the network was made for, or none where one is needed."""
+    got = 0 if context is None else context.shape[-1]
+    if got != context_dim:
+        raise ShapeError(f"context: expected {context_dim} features, got {got}")
+
+
+class Linear(nn.Module):
+    """y = W x + b, with W's rows w = g · v/|v| when ``weight_norm`` is on, and an optional fixed mask on W.
+
+    Source: Salimans & Kingma 2016 (weight normalisation, arXiv:1602.07868).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, weight_norm: bool = False, mask: Tensor | None = None, zero: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        bound = 1 / math.sqrt(inputs) if inputs else 0.0
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+        # Not part of the state: a mask follows from the architecture, and a saved one could contradict it.
+        self.register_buffer("mask", None if mask is None else mask.to(self.weight.dtype), persistent=False)
+        self.mask: Tensor | None
+        self.gain = nn.Parameter(self._norm(self.weight.detach())) if weight_norm else None
+        if zero:
+            nn.init.zeros_(self.weight if self.gain is None else self.gain)
+            nn.init.zeros_(self.bias)
+
+    def _norm(self, weight: Tensor) -> Tensor:
+        masked = weight if self.mask is None else weight * self.mask
+        squared = (masked * masked).sum(1)
+        # A row whose mask is empty has norm 0 and no direction: 0/0 would be NaN for MADE's first output.
+        return torch.sqrt(torch.where(squared > 0, squared, torch.ones_like(squared)))
+
+    def effective_weight(self) -> Tensor:
+        """W after mask and normalisation, (outputs, inputs)."""
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        return weight if self.gain is None else weight * (self.gain / self._norm(self.weight)).unsqueeze(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.effective_weight(), self.bias)
+
+
+class MLP(nn.Module):
+    """A perceptron from (*batch, inputs) and a context to (*batch, *out_shape).
+
+    ``zero`` starts the last layer at zero, so that the map it parameterises starts at its zero parameters.
+
+    >>> import torch
+    >>> MLP(3, (2, 5), hidden=(16,))(torch.zeros(7, 3)).shape
+    torch.Size([7, 2, 5])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        out_shape: Sequence[int],
+        *,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "relu",
+        context_dim: int = 0,
+        weight_norm: bool = False,
+        zero: bool = True,
+    ) -> None:
+        super().__init__()
+        self.activation = activation_named(activation)
+        self.context_dim = context_dim
+        self.out_shape = tuple(out_shape)
+        widths = [inputs + context_dim, *hidden]
+        outputs = math.prod(self.out_shape)
+        self.hidden_layers = nn.ModuleList(Linear(a, b, weight_norm=weight_norm) for a, b in itertools.pairwise(widths))
+        self.last = Linear(widths[-1], outputs, weight_norm=weight_norm, zero=zero)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = with_context(x, context, self.context_dim)
+        for layer in self.hidden_layers:
+            h = self.activation(layer(h))
+        return self.last(h).unflatten(-1, self.out_shape)

@@ -1,0 +1,91 @@
+"""Monotonic rational-quadratic splines between knots (Gregory & Delbourgo 1982; Durkan et al. 2019, arXiv:1906.04032)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unconstrained_knots(
+    widths: Tensor,
+    heights: Tensor,
+    slopes: Tensor,
+    *,
+    bound: float,
+    min_bin: float = 1e-3,
+    min_slope: float = 1e-3,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Knots of an increasing spline on [−bound, bound] from any real parameters; zero parameters give the identity.
+
+    ``widths`` and ``heights`` have shape (*, K), ``slopes`` (*, K − 1); the knots (x, y, slope) each (*, K + 1). The slope at both
+    ends is 1, so that the spline meets its linear tails smoothly. ``min_bin`` (a share of 2·bound) and ``min_slope`` keep the map
+    invertible in float32: without them softmax makes bins of width 0, whose inverse divides 0 by 0 (nflows #87).
+    """
+    bins = widths.shape[-1]
+    edges = []
+    for raw in (widths, heights):
+        share = min_bin + (1 - min_bin * bins) * F.softmax(raw, -1)
+        inner = torch.cumsum(share[..., :-1], -1) * (2 * bound) - bound
+        # The two ends are written as constants: a cumulative sum ends at 1 ± 1e-7, and points beside the bound fall in no bin.
+        edges.append(F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound))
+    # softplus(raw + c) = 1 − min_slope at raw = 0, so that a zero parameter is slope one.
+    offset = torch.log(torch.expm1(torch.tensor(1 - min_slope, dtype=torch.float64))).item()
+    inner_slopes = min_slope + F.softplus(slopes + offset)
+    return edges[0], edges[1], F.pad(inner_slopes, (1, 1), value=1.0)
+
+
+def rational_quadratic(
+    x: Tensor, x_knots: Tensor, y_knots: Tensor, slopes: Tensor, *, inverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Value and log absolute derivative of the spline through the knots; with ``inverse``, of its inverse.
+
+        t = (ξ² + a ξη) / (ξ² + η² + (a + b) ξη),   ξ = (x − x_k)/w,  η = 1 − ξ,  t = (y − y_k)/h,
+        a = d_k w/h,  b = d_{k+1} w/h,              dt/dξ = (b ξ² + 2ξη + a η²) / (ξ² + η² + (a + b) ξη)²
+
+    ``x`` has shape (*batch), the knots and slopes (*batch, K + 1), increasing. Outside the knots the map is a line with the slope
+    of the nearer end. Written in ξ and η every sum has positive terms only, so nothing cancels in either direction: the paper's
+    b² − 4ac came out as −3e-8 at a knot in float32, whose square root is NaN (nflows #87).
+    """
+    searched = y_knots if inverse else x_knots
+    first, last = searched[..., 0], searched[..., -1]
+    inside = (x >= first) & (x <= last)
+    # A harmless point stands in for those outside: `where` alone would let their overflow turn gradients into NaN.
+    safe = torch.where(inside, x, first)
+    index = (safe.unsqueeze(-1) >= searched[..., 1:-1]).sum(-1, keepdim=True)
+    x0, x1 = _gather_pair(x_knots, index)
+    y0, y1 = _gather_pair(y_knots, index)
+    d0, d1 = _gather_pair(slopes, index)
+    width, height = x1 - x0, y1 - y0
+    secant = height / width
+    a, b = d0 / secant, d1 / secant
+    if inverse:
+        t, rest = (safe - y0) / height, (y1 - safe) / height
+        # The quadratic's discriminant is p² + 4t(1 − t), and ξ : η = 2t : q, with q = p + √… or, where p < 0, its conjugate.
+        p = a * rest - b * t
+        larger = p.abs() + torch.sqrt(p * p + 4 * t * rest)
+        q = torch.where(p >= 0, larger, 4 * t * rest / larger)
+        xi, eta = 2 * t / (2 * t + q), q / (2 * t + q)
+        # From the nearer knot: from the farther one the whole width's rounding would be added.
+        value_inside = torch.where(xi <= eta, x0 + xi * width, x1 - eta * width)
+    else:
+        xi, eta = (safe - x0) / width, (x1 - safe) / width
+    mixed = xi * eta
+    denominator = xi * xi + eta * eta + (a + b) * mixed
+    if not inverse:
+        up, down = (xi * xi + a * mixed) / denominator, (eta * eta + b * mixed) / denominator
+        value_inside = torch.where(up <= down, y0 + height * up, y1 - height * down)
+    log_inside = torch.log(secant * (b * xi * xi + 2 * mixed + a * eta * eta)) - 2 * torch.log(denominator)
+    below = x < first
+    tail_slope = torch.where(below, slopes[..., 0], slopes[..., -1])
+    from_x = torch.where(below, x_knots[..., 0], x_knots[..., -1])
+    from_y = torch.where(below, y_knots[..., 0], y_knots[..., -1])
+    value_tail = from_x + (x - from_y) / tail_slope if inverse else from_y + (x - from_x) * tail_slope
+    value = torch.where(inside, value_inside, value_tail)
+    log_slope = torch.where(inside, log_inside, torch.log(tail_slope))
+    return value, -log_slope if inverse else log_slope
+
+
+def _gather_pair(knots: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    pair = torch.gather(knots.expand(*index.shape[:-1], knots.shape[-1]), -1, torch.cat([index, index + 1], -1))
+    return pair[..., 0], pair[..., 1]

@@ -1,0 +1,1 @@
+"""One file an experiment: what data, what model, which objective, and the number it should reach."""

@@ -1,0 +1,1 @@
+"""Time: updates, the loop, what is kept."""

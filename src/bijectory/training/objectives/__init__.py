@@ -1,0 +1,1 @@
+"""Objectives: from a model to the updates that train it."""

@@ -1,0 +1,91 @@
+"""One optimiser's step: the only path from a loss to changed weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batches import Batch
+from .ema import EMA
+from .schedule import Schedule, constant
+
+
+class Loss(NamedTuple):
+    """A scalar to minimise, and named scalars to report."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+@dataclass
+class Update:
+    """What is minimised and how: a loss, its optimiser, and all that happens between gradient and step.
+
+    ``loss`` is a module: ``forward(batch, step) -> Loss``, registering only what it trains. ``schedule`` multiplies the optimiser's own
+    learning rates. ``every`` k runs the update at steps 0, k, 2k…; ``accumulate`` cuts a batch into parts, whose gradients add up.
+    """
+
+    name: str
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule = field(default_factory=constant)
+    clip: float | None = None
+    ema: EMA | None = None
+    accumulate: int = 1
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", float(group["lr"]))
+        self.skipped = torch.zeros((), device=self.parameters[0].device)
+
+
+def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
+    """Loss → gradient → finite gate → clip → step → EMA. Returns the named terms, still on their device.
+
+    A gradient that is not finite changes nothing: the fused optimiser reads the flag on the device, so that no step waits for
+    the host. ``update.skipped`` counts such steps.
+    """
+    factor = update.schedule(step)
+    for group in update.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+    update.optimizer.zero_grad(set_to_none=True)
+    if update.accumulate == 1:
+        loss: Loss = update.loss(batch, step)
+        loss.total.backward()
+        terms = loss.terms
+    else:
+        terms = _accumulate(update, batch, step)
+    gradients = [p.grad for p in update.parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    if update.clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(update.parameters, update.clip, norm, foreach=True)
+    bad = (~torch.isfinite(norm)).to(torch.float32)
+    update.skipped += bad
+    if update.optimizer.defaults.get("fused"):
+        # The flag that GradScaler hands to fused optimisers: where it is 1 the kernel leaves weights and moments alone.
+        update.optimizer.found_inf = bad  # type: ignore[attr-defined]
+        update.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        update.optimizer.step()
+    elif not bool(bad):
+        update.optimizer.step()
+    if update.ema is not None:
+        update.ema.update()
+    return {**terms, "gradient_norm": norm}
+
+
+def _accumulate(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
+    """Gradients of the parts, weighted by their share of rows: the sum is the gradient of the whole batch's mean."""
+    total: dict[str, Tensor] = {}
+    for index in range(update.accumulate):
+        part = batch.part(index, update.accumulate)
+        share = len(part.x) / len(batch.x)
+        loss: Loss = update.loss(part, step)
+        (loss.total * share).backward()
+        for name, value in loss.terms.items():
+            total[name] = total.get(name, 0.0) + value.detach() * share
+    return total

@@ -1,0 +1,1 @@
+"""Invertible maps: structures (coupling, autoregressive), elementwise maps, and constant ones."""

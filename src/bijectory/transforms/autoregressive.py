@@ -1,0 +1,88 @@
+"""Autoregression: each coordinate moves by parameters read off those before it, and the protocol such networks meet."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from .base import Transform
+from .elementwise import Elementwise
+
+
+@runtime_checkable
+class CausalNet(Protocol):
+    """A network whose i-th output depends only on the inputs before i, in ``order``.
+
+    Called with x (*batch, length) it gives all parameters (*batch, length, num_params) at once. For sampling, ``start`` opens a cache,
+    and ``step`` takes the value just generated (None at first) and gives the next position's parameters (*batch, num_params).
+    The work of all steps together should be about that of one call.
+    """
+
+    order: tuple[int, ...]
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
+
+    def start(self, batch: torch.Size, context: Tensor | None = None) -> Any: ...
+
+    def step(self, cache: Any, previous: Tensor | None) -> tuple[Tensor, Any]: ...
+
+
+class NaiveCausal(nn.Module):
+    """The plain way to step: a whole call of the network for every position. The reference that a cache is held against."""
+
+    def __init__(self, net: CausalNet) -> None:
+        super().__init__()
+        self.net = net
+        self.order = net.order
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.net(x, context)
+
+    def start(self, batch: torch.Size, context: Tensor | None = None) -> Any:
+        return batch, context, []
+
+    def step(self, cache: Any, previous: Tensor | None) -> tuple[Tensor, Any]:
+        batch, context, values = cache
+        if previous is not None:
+            values = [*values, previous]
+        like = values[0] if values else next(p for p in self.parameters())
+        columns = [like.new_zeros(batch) for _ in self.order]
+        for position, value in zip(self.order, values, strict=False):
+            columns[position] = value
+        params = self.net(torch.stack(columns, -1), context)
+        return params[..., self.order[len(values)], :], (batch, context, values)
+
+
+class Autoregressive(Transform):
+    """z_i = elementwise(x_i; net(x_{<i}, context)), "before" meaning earlier in the net's order.
+
+        log|det| = Σ_i log dz_i/dx_i
+
+    Forward (density) is one call of the network; the inverse (sampling) goes through the positions with the network's cache.
+    Its Inverse() has the fast direction the other way round.
+    Source: Papamakarios et al. 2017 (MAF, arXiv:1705.07057); Kingma et al. 2016 (IAF, arXiv:1606.04934).
+    """
+
+    def __init__(self, elementwise: Elementwise, net: CausalNet) -> None:
+        super().__init__()
+        self.elementwise = elementwise
+        self.net = net
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, log_slope = self.elementwise.forward(x, self.net(x, context))
+        return z, log_slope.sum(-1)
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        cache = self.net.start(z.shape[:-1], context)
+        columns: list[Tensor | None] = [None] * z.shape[-1]
+        total: Tensor | None = None
+        previous: Tensor | None = None
+        for position in self.net.order:
+            params, cache = self.net.step(cache, previous)
+            previous, log_slope = self.elementwise.inverse(z[..., position], params)
+            columns[position] = previous
+            total = log_slope if total is None else total + log_slope
+        assert total is not None
+        return torch.stack([c for c in columns if c is not None], -1), total

@@ -1,0 +1,133 @@
+"""What an invertible map is, and how maps are put one behind the other."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+class Transform(nn.Module, abc.ABC):
+    """A differentiable map from data x to latent z that knows its log-det.
+
+        p_x(x) = p_z(f(x)) · |det ∂f/∂x|
+
+    To write one: fill in ``forward_and_log_det`` and ``inverse_and_log_det``, declare what is not the default below, and add a row
+    to ``tests/contract/zoo.py``. ``x`` and ``z`` have shape (*batch, *event), ``context`` (*batch, features) or None, and
+    ``log_det`` has shape (*batch): event dimensions are summed already. ``inverse_and_log_det`` returns log|det ∂x/∂z|.
+    """
+
+    #: How many trailing dimensions of x and of z form one event.
+    event_dim_in: int = 1
+    event_dim_out: int = 1
+    #: False where no inverse exists; ``inverse_and_log_det`` then raises InverseError.
+    has_inverse: bool = True
+    #: False where the log-det is an estimate.
+    exact_log_det: bool = True
+
+    @abc.abstractmethod
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z = f(x) and log|det ∂z/∂x|."""
+
+    @abc.abstractmethod
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x = f⁻¹(z) and log|det ∂x/∂z|."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """z = f(x)."""
+        return self.forward_and_log_det(x, context)[0]
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """x = f⁻¹(z)."""
+        return self.inverse_and_log_det(z, context)[0]
+
+
+class DataInitialised(abc.ABC):
+    """A part that can set its constants from one batch of data before training, when asked and only then.
+
+    Never a side effect of the first forward pass or of loading: peers re-initialised loaded models that way (nflows #4).
+    """
+
+    @abc.abstractmethod
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Set the constants from x of shape (batch, *event)."""
+
+
+class Chain(Transform, DataInitialised):
+    """Maps applied in the order written: z = f_n(… f_2(f_1(x))).
+
+        log|det ∂z/∂x| = Σ_i log|det ∂f_i|
+
+    >>> from bijectory import Chain, Permute
+    >>> Chain([Permute((1, 0)), Permute((1, 0))]).transforms
+    ModuleList(
+      (0-1): 2 x Permute(order=(1, 0))
+    )
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        super().__init__()
+        if not transforms:
+            raise InputError("transforms: expected at least one Transform, got an empty sequence")
+        for left, right in itertools.pairwise(transforms):
+            if left.event_dim_out != right.event_dim_in:
+                raise InputError(
+                    f"transforms: {type(left).__name__} hands on {left.event_dim_out} event dimensions, "
+                    f"{type(right).__name__} expects {right.event_dim_in}"
+                )
+        self.transforms = nn.ModuleList(transforms)
+        self.event_dim_in = transforms[0].event_dim_in
+        self.event_dim_out = transforms[-1].event_dim_out
+        self.has_inverse = all(t.has_inverse for t in transforms)
+        self.exact_log_det = all(t.exact_log_det for t in transforms)
+
+    def _parts(self) -> list[Transform]:
+        return cast("list[Transform]", list(self.transforms))
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total: Tensor | None = None
+        for transform in self._parts():
+            x, log_det = transform.forward_and_log_det(x, context)
+            total = log_det if total is None else total + log_det
+        assert total is not None
+        return x, total
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total: Tensor | None = None
+        for transform in reversed(self._parts()):
+            z, log_det = transform.inverse_and_log_det(z, context)
+            total = log_det if total is None else total + log_det
+        assert total is not None
+        return z, total
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialise each part that asks for it on what the parts before it make of the batch."""
+        for transform in self._parts():
+            if isinstance(transform, DataInitialised):
+                transform.initialise(x, context)
+            x = transform(x, context)
+
+
+class Inverse(Transform):
+    """The same map, read from latent to data; an inverse autoregressive flow is the Inverse of a masked one."""
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self.transform = transform
+        self.event_dim_in, self.event_dim_out = transform.event_dim_out, transform.event_dim_in
+        self.has_inverse, self.exact_log_det = True, transform.exact_log_det
+        if not transform.has_inverse:
+            raise InputError(
+                f"transform: {type(transform).__name__} declares has_inverse=False, so it cannot be read backwards"
+            )
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.inverse_and_log_det(x, context)
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.forward_and_log_det(z, context)

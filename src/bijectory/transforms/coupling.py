@@ -1,0 +1,114 @@
+"""Couplings: one part of an event moves, by parameters that a network reads off the part that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .base import Transform
+from .elementwise import Elementwise
+
+Net = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Partition(nn.Module):
+    """Which coordinates of a vector stay (the net reads them) and which move.
+
+    ``moving`` are the indices that move; the rest stay. Raises InputError where either part would be empty.
+
+    >>> Partition.halves(4).moving, Partition.even_odd(4).moving, Partition.alternating(3, 1).moving
+    ((2, 3), (1, 3), (0, 2))
+    """
+
+    def __init__(self, features: int, moving: Sequence[int]) -> None:
+        super().__init__()
+        chosen = sorted(set(moving))
+        if len(chosen) != len(moving) or any(not 0 <= i < features for i in chosen):
+            raise InputError(f"moving: expected distinct indices in 0..{features - 1}, got {tuple(moving)}")
+        if not 0 < len(chosen) < features:
+            raise InputError(
+                f"moving: expected at least one of {features} features to move and one to stay, got {tuple(moving)}; a single feature "
+                "has nothing to be conditioned on: use an autoregressive flow"
+            )
+        self.features, self.moving = features, tuple(chosen)
+        self.staying = tuple(i for i in range(features) if i not in set(chosen))
+        back = torch.argsort(torch.tensor(self.staying + self.moving))
+        self.register_buffer("_back", back, persistent=False)
+        self.register_buffer("_stay", torch.tensor(self.staying), persistent=False)
+        self.register_buffer("_move", torch.tensor(self.moving), persistent=False)
+        self._back: Tensor
+        self._stay: Tensor
+        self._move: Tensor
+        # Contiguous parts are cut and joined without copying by index, which is most of the cost of a small coupling.
+        border = len(self.staying)
+        if self.staying == tuple(range(border)):
+            self._layout = "stay first"
+        elif self.moving == tuple(range(features - border)):
+            self._layout = "move first"
+        else:
+            self._layout = "scattered"
+
+    @classmethod
+    def halves(cls, features: int, flip: bool = False) -> Partition:
+        """The second half moves; with ``flip`` the first."""
+        half = features // 2
+        return cls(features, range(half) if flip else range(half, features))
+
+    @classmethod
+    def even_odd(cls, features: int, flip: bool = False) -> Partition:
+        """The odd indices move; with ``flip`` the even ones."""
+        return cls(features, range(0 if flip else 1, features, 2))
+
+    @classmethod
+    def alternating(cls, features: int, layer: int) -> Partition:
+        """The partition of the ``layer``-th coupling in a stack: even and odd indices take turns."""
+        return cls.even_odd(features, flip=layer % 2 == 1)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(*, features) -> the part that stays (*, a) and the part that moves (*, b)."""
+        if self._layout == "stay first":
+            return x[..., : len(self.staying)], x[..., len(self.staying) :]
+        if self._layout == "move first":
+            return x[..., len(self.moving) :], x[..., : len(self.moving)]
+        return x.index_select(-1, self._stay), x.index_select(-1, self._move)
+
+    def merge(self, staying: Tensor, moving: Tensor) -> Tensor:
+        """The inverse of ``split``."""
+        if self._layout == "stay first":
+            return torch.cat([staying, moving], -1)
+        if self._layout == "move first":
+            return torch.cat([moving, staying], -1)
+        return torch.cat([staying, moving], -1).index_select(-1, self._back)
+
+    def extra_repr(self) -> str:
+        return f"features={self.features}, moving={self.moving}"
+
+
+class Coupling(Transform):
+    """z_A = x_A, z_B = elementwise(x_B; net(x_A, context)).
+
+        log|det| = Σ_B log dz_B/dx_B
+
+    ``net`` maps the staying part (*batch, a) and the context to parameters (*batch, b, num_params) for the moving part (*batch, b).
+    The Jacobian is triangular, the inverse costs as much as the forward map.
+    Source: Dinh et al. 2014, 2016 (arXiv:1410.8516, arXiv:1605.08803).
+    """
+
+    def __init__(self, partition: Partition, elementwise: Elementwise, net: Net) -> None:
+        super().__init__()
+        self.partition = partition
+        self.elementwise = elementwise
+        self.net = net
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        staying, moving = self.partition.split(x)
+        moved, log_slope = self.elementwise.forward(moving, self.net(staying, context))
+        return self.partition.merge(staying, moved), log_slope.sum(-1)
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        staying, moved = self.partition.split(z)
+        moving, log_slope = self.elementwise.inverse(moved, self.net(staying, context))
+        return self.partition.merge(staying, moving), log_slope.sum(-1)

@@ -1,0 +1,70 @@
+"""The public surface is frozen: names, verbs and options change only together with this file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+
+import bijectory
+from bijectory.cli.main import VERBS
+
+NAMES = """
+ActNorm Affine Autoregressive BijectoryError BoundModel Chain ConstantAffine Coupling EstimateModel ExactModel Exp Flow Inverse
+Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid SigmoidAffine Softplus
+Standardise Transform initialise logit maf mixture_cdf nsf realnvp uniform_latents
+""".split()
+
+OPTIONS = {
+    "list": [],
+    "show": ["recipe"],
+    "train": ["recipe", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard", "--data"],
+    "evaluate": ["run", "--json", "--data", "--recipe"],
+    "sample": ["run", "-n", "-o", "--seed", "--recipe"],
+    "score": ["run", "file", "-o", "--recipe"],
+    "verify": ["run", "--json", "--data", "--recipe"],
+}
+
+
+def test_public_names() -> None:
+    assert bijectory.__all__ == NAMES
+    assert all(getattr(bijectory, name) is not None for name in NAMES)
+    assert set(NAMES) <= set(dir(bijectory))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(bijectory, "glow_in_the_dark")
+
+
+def test_verbs_and_their_options() -> None:
+    found = {
+        verb: [p.opts[0] if isinstance(p, click.Option) else p.name for p in command.params]
+        for verb, command in VERBS.items()
+    }
+    assert found == OPTIONS
+
+
+def test_every_verb_says_what_it_does_with_an_example() -> None:
+    silent = [verb for verb, command in VERBS.items() if f"bijectory {verb}" not in (command.help or "")]
+    assert silent == []
+
+
+def test_help_and_import_leave_torch_alone() -> None:
+    code = (
+        "import sys, bijectory\nfrom bijectory.cli.main import bijectory as command\n"
+        "command.main(['--help'], standalone_mode=False)\n"
+        "command.main(['train', '--help'], standalone_mode=False)\n"
+        "command.main(['list'], standalone_mode=False)\n"
+        "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_equals_the_changelog() -> None:
+    from pathlib import Path
+
+    changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = next(line for line in changelog.splitlines() if line.startswith("## "))
+    assert first.split()[1] == bijectory.__version__

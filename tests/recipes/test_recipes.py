@@ -1,0 +1,44 @@
+"""Every recipe in the folder: its knobs, its expectation, and a smoke run from command line to certificate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bijectory.cli.main import bijectory
+from bijectory.experiments import knobs
+from bijectory.experiments.recipe import built_in_recipes, find_recipe
+
+RECIPES = sorted(built_in_recipes())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_declares_itself(name: str) -> None:
+    function = find_recipe(name).function
+    declared = knobs.knobs(function)
+    assert declared["smoke"].default is False
+    assert all(knob.doc for knob in declared.values()), [k.name for k in declared.values() if not k.doc]
+    expect = function().expect
+    assert expect.tolerance > 0 and expect.minutes > 0
+    assert any(mark in expect.source for mark in ("arXiv", "CS294", "exact")), expect.source
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_smoke(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = CliRunner().invoke(bijectory, ["train", name, "smoke=true", "--run", str(run)], catch_exceptions=False)
+    assert done.exit_code == 0
+    result = json.loads((run / "result.json").read_text())
+    assert set(result) == {"format", "recipe", "seed", "steps", "seconds", "scores"}
+    test = {score["name"]: score for score in result["scores"] if score["split"] == "test"}
+    assert {"nats", "bits_per_dim"} <= set(test)
+    assert all(set(s) == {"name", "split", "value", "stderr", "unit", "kind"} for s in result["scores"])
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["recipe"] == name and settings["knobs"]["smoke"] is True
+    present = {path.name for path in run.iterdir()}
+    assert {"recipe.py", "metrics.jsonl", "weights.safetensors", "state.safetensors", "arrays", "verify.json"} <= present
+    checks = json.loads((run / "verify.json").read_text())["checks"]
+    assert [c["law"] for c in checks if not c["passed"]] == []
