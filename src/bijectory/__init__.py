@@ -19,6 +19,7 @@ _ROOMS = {
     "Chain": "transforms.base",
     "ConstantAffine": "transforms.normalise",
     "Coupling": "transforms.coupling",
+    "DiagonalScale": "transforms.normalise",
     "EstimateModel": "models.base",
     "ExactModel": "models.base",
     "Exp": "transforms.elementwise",
@@ -43,6 +44,7 @@ _ROOMS = {
     "logit": "transforms.elementwise",
     "maf": "models.flows.maf",
     "mixture_cdf": "models.flows.mixture_cdf",
+    "nice": "models.flows.nice",
     "nsf": "models.flows.nsf",
     "realnvp": "models.flows.realnvp",
     "uniform_latents": "models.view",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from .models.flow import Flow
     from .models.flows.maf import maf
     from .models.flows.mixture_cdf import mixture_cdf
+    from .models.flows.nice import nice
     from .models.flows.nsf import nsf
     from .models.flows.realnvp import realnvp
     from .models.view import uniform_latents
@@ -69,7 +72,7 @@ if TYPE_CHECKING:
     from .transforms.elementwise import Affine, Exp, Shift, Sigmoid, SigmoidAffine, Softplus, logit
     from .transforms.linear import Permute
     from .transforms.mixtures import MixtureCDF
-    from .transforms.normalise import ActNorm, ConstantAffine, Standardise
+    from .transforms.normalise import ActNorm, ConstantAffine, DiagonalScale, Standardise
     from .transforms.splines import RationalQuadraticSpline
 
 

@@ -11,9 +11,9 @@ import bijectory
 from bijectory.cli.main import VERBS
 
 NAMES = """
-ActNorm Affine Autoregressive BijectoryError BoundModel Chain ConstantAffine Coupling EstimateModel ExactModel Exp Flow Inverse
-Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid SigmoidAffine Softplus
-Standardise Transform initialise logit maf mixture_cdf nsf realnvp uniform_latents
+ActNorm Affine Autoregressive BijectoryError BoundModel Chain ConstantAffine Coupling DiagonalScale EstimateModel ExactModel
+Exp Flow Inverse Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid
+SigmoidAffine Softplus Standardise Transform initialise logit maf mixture_cdf nice nsf realnvp uniform_latents
 """.split()
 
 OPTIONS = {
@@ -24,6 +24,7 @@ OPTIONS = {
     "sample": ["run", "-n", "-o", "--seed", "--recipe"],
     "score": ["run", "file", "-o", "--recipe"],
     "verify": ["run", "--json", "--data", "--recipe"],
+    "report": ["runs", "-o"],
 }
 
 

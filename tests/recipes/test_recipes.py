@@ -22,7 +22,8 @@ def test_recipe_declares_itself(name: str) -> None:
     assert declared["smoke"].default is False
     assert all(knob.doc for knob in declared.values()), [k.name for k in declared.values() if not k.doc]
     expect = function().expect
-    assert expect.tolerance > 0 and expect.minutes > 0
+    assert expect.tolerance > 0
+    assert expect.minutes > 0
     assert any(mark in expect.source for mark in ("arXiv", "CS294", "exact")), expect.source
 
 
@@ -37,8 +38,16 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     assert {"nats", "bits_per_dim"} <= set(test)
     assert all(set(s) == {"name", "split", "value", "stderr", "unit", "kind"} for s in result["scores"])
     settings = json.loads((run / "settings.json").read_text())
-    assert settings["recipe"] == name and settings["knobs"]["smoke"] is True
+    assert settings["recipe"] == name
+    assert settings["knobs"]["smoke"] is True
     present = {path.name for path in run.iterdir()}
-    assert {"recipe.py", "metrics.jsonl", "weights.safetensors", "state.safetensors", "arrays", "verify.json"} <= present
+    assert {
+        "recipe.py",
+        "metrics.jsonl",
+        "weights.safetensors",
+        "state.safetensors",
+        "arrays",
+        "verify.json",
+    } <= present
     checks = json.loads((run / "verify.json").read_text())["checks"]
     assert [c["law"] for c in checks if not c["passed"]] == []

@@ -196,7 +196,7 @@ def test_resume_equals_the_uninterrupted_run_bit_for_bit(stop: int) -> None:
         return model, updates, [Averaged(updates, best)]
 
     def run(steps: int, resume: dict[str, Tensor] | None = None) -> tuple[dict[str, Tensor], list[Any]]:
-        model, updates, looks = make()
+        _model, updates, looks = make()
         log: list[Any] = []
         state = fit(
             updates,
@@ -218,7 +218,7 @@ def test_resume_equals_the_uninterrupted_run_bit_for_bit(stop: int) -> None:
 
 def run_until(make: Any, stop: int) -> tuple[dict[str, Tensor], None]:
     """The state after ``stop`` steps of a longer run, as a kill would leave it: no last evaluation, no last log row."""
-    model, updates, looks = make()
+    _model, updates, looks = make()
     kept: dict[str, Tensor] = {}
 
     class Killed(Exception):

@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import BijectoryError
 from .evaluate import evaluate
 from .list import list_recipes
+from .report import report
 from .sample import sample
 from .score import score
 from .show import show
@@ -26,6 +27,7 @@ VERBS = {
     "sample": sample,
     "score": score,
     "verify": verify,
+    "report": report,
 }
 
 
@@ -59,6 +61,7 @@ def bijectory() -> None:
     bijectory evaluate runs/smiley_realnvp --json      its scores, computed anew
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
+    bijectory report runs/*                            one page of everything: runs/report.html
     """
 
 

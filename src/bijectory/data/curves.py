@@ -21,14 +21,12 @@ from bijectory.numerics.quadrature import gauss_legendre, log_integral
 
 __all__ = ["Noise", "ScatteredCurve", "boxed_noise", "gaussian_noise"]
 
-_FAST_VALUES = 2**20  # points times nodes at once: 8 MiB a temporary
+_FAST_VALUES = 2**18  # points times nodes at once: 2 MiB, and a chunk of neighbours small enough to need few nodes
 _TAIL_ROWS = 2048  # of some 320 values each and as many again when halved: below 100 MiB
 # Below this density, 26 deviations away, products of two factors are about to underflow; above it the peak over t is
 # still broad enough for the fast rule, whose number of nodes is chosen for that.
 _TRUSTED = 1e-150
-_NEGLECTED = (
-    40.0  # nats: a node that far below the nearest one is left out. A node's weight reaches down to 1e-5 of another's
-)
+_NEGLECTED = 40.0  # nats: nodes so far below the nearest are left out. With weights 1e8 apart that is 1e-9 at most
 
 
 @dataclass(frozen=True)
@@ -91,17 +89,17 @@ class ScatteredCurve:
         return torch.where(far, 1.0, density).log().index_put((far,), tail)
 
     def _near(self, x: Tensor, nodes: Tensor) -> Tensor:
-        """Which nodes matter to any of the points, judged by the box around them: on average a fifth of the spirals'."""
+        """Which nodes matter to any of the points, judged by the box around them."""
         low, high = x.amin(0), x.amax(0)
         shortest = (nodes - nodes.clamp(low, high)).norm(dim=-1)
         longest = torch.maximum((nodes - low).abs(), (nodes - high).abs()).norm(dim=-1)
-        # exp(-(d - radius)²/2σ²) bounds a node's density from above, exp(-(d + radius)²/2σ²) from below, up to a factor.
+        # Up to a factor, a node's density at distance d lies between exp(-(d ± radius)² / 2 deviation²).
         sure = longest.min() + self.noise.radius
         reach = (sure.square() + 2 * _NEGLECTED * self.noise.deviation**2).sqrt() + self.noise.radius
         return shortest <= reach
 
     def _factor(self, x: Tensor, nodes: Tensor) -> Tensor:
-        """k(x_i - c_n) of shape (N, nodes), computed once for equal x_i: the points of a grid share their coordinates."""
+        """k(x_i - c_n) of shape (N, nodes), computed once for equal x_i: points of a grid share theirs."""
         if x.requires_grad:  # torch.unique has no derivative
             return self.noise.factor(x[:, None] - nodes)
         values, index = x.unique(return_inverse=True)

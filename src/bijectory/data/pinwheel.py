@@ -5,8 +5,8 @@ clockwise by 2πk/5 + r exp(a), where r = 0.25 and k = 0 … 4, and doubled. The
 4 (1 - r b exp(a)). It vanishes on a curve: there the plane is folded over and the density of x is infinite, though
 its integral is not. The mass nearby is some 1e-8.
 
-To invert the map, let ρ be half the length of x, φ its clockwise angle, and (a, b) = ρ (cos δ, sin δ). Then (a, b) is mapped to x, in
-one of the arms, if and only if
+To invert the map, let ρ be half the length of x, φ its clockwise angle, and (a, b) = ρ (cos δ, sin δ). Then (a, b) is
+mapped to x, in one of the arms, if and only if
 
     F(δ) = δ + r exp(ρ cos δ)  ≡  φ   modulo 2π/5,   -π < δ ≤ π,      and F'(δ) = 1 - r b exp(a)
 
@@ -33,12 +33,12 @@ ARMS = 5
 _RATE = 0.25
 _ALONG, _ACROSS = 0.3, 0.1
 _STEP = 2 * math.pi / ARMS
-_ROWS = 4096  # of up to 2 · 64 + 6 solutions each: below 150 MiB
-_MOST = (
-    64  # solutions taken from each side of a turning point; those left out are e^-40 below the largest while ρ < _WOUND
-)
-_WOUND = 8.5
-_FOLD = 1e-8  # √eps: how close to zero F' can come at a solution found in float64; at x on the fold itself it stands for zero
+_ROWS = 4096  # of up to 2 · 64 + 6 solutions each: below 100 MiB
+# Solutions taken on each side of a crest of F, and the ρ up to which those left out are e^-40 of the largest.
+_MOST, _WOUND = 64, 8.5
+# √eps, the closest to zero that F' comes at a solution found in float64. At x on the fold itself, where the density is
+# infinite, it stands for zero.
+_FOLD = 1e-8
 
 
 def draw_pinwheel(rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -58,7 +58,7 @@ def pinwheel_log_prob(x: Tensor) -> Tensor:
 
     Exact while |x| < 17, to some -310 nats. Further out the turns of the arms lie so close that a point has hundreds of
     solutions, and soon more than float64 can tell apart: there the mean over the angle φ stands for the density. It
-    differs by half a nat at |x| = 17, and by ever less beyond.
+    is off by up to 0.8 nats at |x| = 17, and by ever less beyond.
     """
     return torch.cat([_log_prob(chunk) for chunk in x.split(_ROWS)])
 
@@ -92,14 +92,14 @@ def _winding(delta: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _root(radius: Tensor, target: Tensor, low: Tensor, high: Tensor, sign: Tensor) -> Tensor:
-    """The δ in [low, high] at which F, of slope `sign` there, equals target: Newton's method, halving where it leaves the bracket."""
+    """The δ in [low, high] at which F, of slope `sign` there, is target: Newton's steps in a bracket that shrinks."""
     delta, step = (low + high) / 2, high - low
     for _ in range(80):
         value, slope = _winding(delta, radius)
         error = sign * (value - target)
         low, high = torch.where(error > 0, low, delta), torch.where(error > 0, delta, high)
         newton = delta - sign * error / slope
-        # Close to a turning point Newton overshoots or creeps: a step is taken if it is inside and at most half of the last.
+        # Close to a turning point Newton overshoots or creeps: its step must be inside and at most half of the last.
         good = (newton >= low) & (newton <= high) & ((newton - delta).abs() <= step / 2)
         # Found to 1e-13, the log-density is right to 1e-9, its slope being at most 90 ρ² = 6,500. There δ stays: the
         # next Newton step is rounding, might not be half of the last, and would send δ to the middle of its bracket.
@@ -164,7 +164,7 @@ def _solutions(radius: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
 def _sum_of_solutions(radius: Tensor, angle: Tensor) -> Tensor:
     row, delta = _solutions(radius.detach(), angle.detach())
     here = radius[row]
-    # F(δ) - φ is constant along the solution as x moves: this term is zero and has the derivative of δ (implicit function).
+    # F(δ) - φ stays constant as x moves: this term is zero and has the derivative of δ (implicit function theorem).
     value, slope = _winding(delta, here)
     constraint = value - angle[row]
     delta = delta - (constraint - constraint.detach()) / slope.detach()

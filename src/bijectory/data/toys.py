@@ -1,7 +1,7 @@
 """Densities in the plane, and one on the line, of which the truth is known: samples, exact log-density and entropy.
 
-A flow trained on one of them can be told how far it is from the best: its mean -log p on fresh points minus `entropy` is
-its Kullback-Leibler divergence from the truth, in joint nats (over all columns together, not per dimension).
+A flow trained on one of them can be told how far it is from the best: its mean -log p on fresh points minus `entropy`
+is its Kullback-Leibler divergence from the truth, in joint nats (over all columns together, not per dimension).
 
 The shapes are those of CS294-158 (smiley), scikit-learn (moons) and FFJORD (Grathwohl et al. 2018, arXiv:1810.01367:
 eight_gaussians, checkerboard, pinwheel, spirals, rings). Differs: rows are independent draws, where the originals space
@@ -39,7 +39,7 @@ class Toy:
         name: one of `TOYS`.
         columns: the names of the d columns, ('x1', 'x2') or ('x1',).
         num_labels: labels run from 0 to num_labels - 1.
-        low, high: corners of a box outside which lies less than 1e-9 of the mass.
+        low, high: corners of a box outside which lies less than a millionth of the mass.
     """
 
     name: str
@@ -69,20 +69,23 @@ class Toy:
     def log_prob(self, x: Tensor) -> Tensor:
         """The exact log-density of points (*batch, d), in joint nats, float64 of shape (*batch), on x's device.
 
-        Computed in float64 on the CPU, in chunks, and differentiable in x. Correct to 1e-6 far into the tails, and finite
-        there but for the checkerboard, -inf outside its squares. (Below -310 nats the pinwheel's is a mean over the angle.)
+        Computed in float64 on the CPU, in chunks, and differentiable in x. Correct to 1e-6 far into the tails and finite
+        there, but for the checkerboard, -inf outside its squares. (Below -310 nats the pinwheel's is a mean over the
+        angle.)
 
         Raises:
             ShapeError: the last dimension is not d.
             DomainError: x holds NaN or infinity.
 
         Example:
-            >>> toy("parabola").log_prob(torch.tensor([[0.0, 0.0], [-100.0, 1.0]])).round(decimals=4).tolist()
-            [-3.2242, -5028.2866]
+            >>> toy("parabola").log_prob(torch.tensor([[0.0, 0.0], [-100.0, 0.0]])).round(decimals=4).tolist()
+            [-3.2242, -5003.2242]
         """
         dim = len(self.columns)
         if x.ndim == 0 or x.shape[-1] != dim:
-            raise ShapeError(f"x: expected (*batch, {dim}) for the columns {', '.join(self.columns)}, got {tuple(x.shape)}")
+            raise ShapeError(
+                f"x: expected (*batch, {dim}) for the columns {', '.join(self.columns)}, got {tuple(x.shape)}"
+            )
         rows = x.to("cpu", torch.float64).reshape(-1, dim)
         bad = ~torch.isfinite(rows).all(-1)
         if bad.any():
@@ -94,7 +97,7 @@ class Toy:
 
     @cached_property
     def entropy(self) -> float:
-        """The differential entropy -∫ p log p, in joint nats: in closed form where there is one, else by quadrature to 1e-5."""
+        """The differential entropy -∫ p log p, in joint nats: in closed form, else by quadrature to 1e-5."""
         if self._closed_entropy is not None:
             return self._closed_entropy
 
@@ -166,7 +169,7 @@ def _smiley() -> Toy:
 
 
 def _moons() -> Toy:
-    """(cos t, sin t) on [0, π], or (1 - cos t, 0.5 - sin t) on it, which is (1 + cos t, 0.5 + sin t) on [π, 2π]; noise 0.1."""
+    """(cos t, sin t), t in [0, π], or (1 + cos t, 0.5 + sin t), t in [π, 2π]; both + N(0, 0.1² I)."""
     moons = ScatteredCurve(
         position=lambda t: (t.cos() + (t > math.pi), t.sin() + 0.5 * (t > math.pi)),
         weight=lambda t: torch.full_like(t, 1 / (2 * math.pi)),
@@ -248,7 +251,7 @@ def _checkerboard() -> Toy:
     def log_prob(x: Tensor) -> Tensor:
         inside = (x >= -4).all(-1) & (x < 4).all(-1)
         dark = (x / 2).floor().sum(-1).remainder(2) == 0
-        return torch.where(inside & dark, -entropy, -math.inf).to(torch.float64)
+        return torch.full(x.shape[:-1], -entropy, dtype=torch.float64).masked_fill(~(inside & dark), -math.inf)
 
     return Toy("checkerboard", ("x1", "x2"), 8, (-4.0, -4.0), (4.0, 4.0), draw, log_prob, entropy)
 
@@ -264,8 +267,8 @@ def _parabola() -> Toy:
         x1, x2 = x.unbind(-1)
         return -0.5 * ((x2 / 4).square() + (x1 - x2.square() / 4).square()) - math.log(2 * math.pi * 4)
 
-    # A shear of two independent Gaussians, of determinant 1: their entropies add.
-    return Toy("parabola", ("x1", "x2"), 2, (-7.0, -26.0), (176.0, 26.0), draw, log_prob, math.log(2 * math.pi * math.e * 4))
+    entropy = math.log(2 * math.pi * math.e * 4)  # two independent Gaussians, sheared: the determinant is 1
+    return Toy("parabola", ("x1", "x2"), 2, (-7.0, -26.0), (176.0, 26.0), draw, log_prob, entropy)
 
 
 _MAKERS = {

@@ -56,6 +56,8 @@ class Recipe:
     expect: Expect
     evaluators: Callable[[Any, Splits], Sequence[Evaluator]] = field(default=lambda model, splits: ())
     looks: int = 40
+    #: Small matrices gain little from a second thread, and lose tenfold where another process wants the core: threads wait by spinning.
+    threads: int | None = 1
 
 
 @dataclass(frozen=True)

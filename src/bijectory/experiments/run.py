@@ -19,12 +19,14 @@ from ..data.batches import Shuffled
 from ..data.splits import Rows, Schema, Splits, check_varies
 from ..errors import InputError, RunExistsError, RunIncompleteError, ShapeError
 from ..evaluation.likelihood import Score, bits_per_dim, evaluate_model, kind_of, log_prob_rows
+from ..evaluation.pictures import Picture, Pictures
 from ..models.base import SampleModel
 from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
-from ..training.fit import Averaged, State, fit
+from ..training.fit import Averaged, Evaluator, State, fit
 from ..training.initialise import initialise
 from . import knobs
+from .board import Board
 from .progress import Progress
 from .recipe import Found, Recipe, find_recipe
 from .record import FORMAT, Run
@@ -86,21 +88,33 @@ def train(
     seed = 0 if seed is None else seed
     where = _device(device)
     experiment = found.function(**values)
+    if not resume and experiment.threads is not None:
+        torch.set_num_threads(experiment.threads)
     splits = experiment.data(data, seed)
     check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
     if not resume:
-        record = Run.create(path, _settings(found, values, seed, device, data, splits), found.path)
+        record = Run.create(path, _settings(found, experiment, values, seed, device, data, splits), found.path)
     torch.manual_seed(seed)
     model = experiment.model(splits.schema).to(where)
-    state, best = _fit(record, experiment, model, _on(splits, where), seed, resume, tensorboard)
+    placed = _on(splits, where)
+    evaluators = list(experiment.evaluators(model, placed))
+    state, best = _fit(record, experiment, model, placed, evaluators, seed, resume, tensorboard)
     best.restore()
     record.save_weights(model, best.step, *_probes(splits))
+    _portray(record, evaluators, state.step, tensorboard)
     _judge(record, model, splits, state)
     return path
 
 
 def _fit(
-    record: Run, experiment: Recipe, model: SampleModel, splits: Splits, seed: int, resume: bool, tensorboard: bool
+    record: Run,
+    experiment: Recipe,
+    model: SampleModel,
+    splits: Splits,
+    evaluators: Sequence[Evaluator],
+    seed: int,
+    resume: bool,
+    tensorboard: bool,
 ) -> tuple[State, KeepBest]:
     budget = experiment.budget
     picked = torch.randperm(len(splits.train), generator=generator_for(seed, "initialise"))[:INITIAL_ROWS]
@@ -109,14 +123,14 @@ def _fit(
     updates = experiment.objective(model)
     every = max(1, budget.steps // experiment.looks)
     best = KeepBest(model, Validation(model, splits.validation, every), every=every)
-    looks = [Averaged(updates, best), *(Averaged(updates, e) for e in experiment.evaluators(model, splits))]
+    looks = [Averaged(updates, best), *(Averaged(updates, e) for e in evaluators)]
     saved = record.load_state() if resume else None
     done = 0 if saved is None else int(saved["step"])
     if resume:
         record.cut_metrics(done)
     dims = math.prod(splits.schema.event_shape)
     bar = Progress(record.settings["recipe"], budget.steps, done)
-    board = _board(record) if tensorboard else None
+    board = Board(record, done) if tensorboard else None
 
     def log(step: int, terms: dict[str, float], results: list[Any]) -> None:
         scores = [r for r in results if isinstance(r, Score)]
@@ -129,14 +143,11 @@ def _fit(
             terms = {**terms, "bits_per_dim": bits_per_dim(terms["nats"], dims)}
         bar.update(step, shown)
         record.append_metrics({"step": step, "train": terms, "scores": [s.as_dict() for s in scores]})
-        for result in results:
-            if not isinstance(result, Score):
-                record.save_arrays(f"{result.name}-{step:08d}", result.arrays)
+        pictures = [r for r in results if isinstance(r, Picture)]
+        for picture in pictures:
+            record.save_arrays(f"{picture.name}-{step:08d}", picture.arrays)
         if board is not None:
-            for name, value in terms.items():
-                board.add_scalar(f"train/{name}", value, step)
-            for score in scores:
-                board.add_scalar(f"{score.split}/{score.name}", score.value, step)
+            board.add(step, terms, scores, pictures)
 
     def save(state: State) -> None:
         record.save_state(state.tensors())
@@ -149,6 +160,16 @@ def _fit(
         if board is not None:
             board.close()
     return state, best
+
+
+def _portray(record: Run, evaluators: Sequence[Evaluator], step: int, tensorboard: bool) -> None:
+    pictures = [picture for e in evaluators if isinstance(e, Pictures) for picture in e.portrait()]
+    for picture in pictures:
+        record.save_arrays(f"{picture.name}-{step:08d}", picture.arrays)
+    if tensorboard:
+        board = Board(record, step)
+        board.add(step, {}, [], pictures)
+        board.close()
 
 
 def _judge(record: Run, model: SampleModel, splits: Splits, state: State) -> None:
@@ -241,7 +262,13 @@ def score(path: Path, values: np.ndarray, *, recipe: Path | None = None) -> tupl
 
 
 def _settings(
-    found: Found, values: dict[str, object], seed: int, device: str, data: Path | None, splits: Splits
+    found: Found,
+    experiment: Recipe,
+    values: dict[str, object],
+    seed: int,
+    device: str,
+    data: Path | None,
+    splits: Splits,
 ) -> dict[str, Any]:
     schema = dataclasses.asdict(splits.schema)
     return {
@@ -254,6 +281,9 @@ def _settings(
         "threads": torch.get_num_threads(),
         **{key: list(value) if isinstance(value, tuple) else value for key, value in schema.items()},
         "notes": list(splits.notes),
+        "rows": {split: len(getattr(splits, split)) for split in ("train", "validation", "test")},
+        "expect": dataclasses.asdict(experiment.expect),
+        "entropy": None if splits.entropy is None else splits.entropy(),
         "versions": {
             "bijectory": __version__,
             "torch": torch.__version__,
@@ -300,13 +330,3 @@ def _on(splits: Splits, device: torch.device) -> Splits:
 
 def _probes(splits: Splits) -> tuple[Tensor, Tensor | None]:
     return splits.validation.x, splits.validation.context
-
-
-def _board(record: Run) -> Any:
-    from ..errors import MissingExtraError
-
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingExtraError("tensorboard: is not installed; pip install 'bijectory[tensorboard]'") from error
-    return SummaryWriter(str(record.path / "tensorboard"))

@@ -8,6 +8,7 @@ Autoregressive × Gaussian-mixture CDF × MADE, to the uniform density on the un
 from __future__ import annotations
 
 from ..data.toy_splits import homework_splits
+from ..evaluation.pictures import DensityPictures
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.mixture_cdf import mixture_cdf
 from ..numerics.mixture import Kind
@@ -49,6 +50,7 @@ def smiley_mixture_cdf(
             model, rate=rate, schedule=warmup_cosine(steps, warmup=min(100, steps // 10)), clip=1.0
         ),
         budget=Budget(steps=steps, batch=batch),
+        evaluators=lambda model, splits: [DensityPictures(model, splits, max(10, steps // 48), small=smoke)],
         expect=Expect(
             metric="nats",
             value=1.3607,

@@ -9,6 +9,7 @@ density on the unit square, in which nothing saturates.
 from __future__ import annotations
 
 from ..data.toy_splits import homework_splits
+from ..evaluation.pictures import DensityPictures
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.realnvp import realnvp
 from ..training.fit import Budget
@@ -18,11 +19,11 @@ from ..training.schedule import warmup_cosine
 
 def smiley_realnvp(
     *,
-    depth: int = 12,
+    depth: int = 16,
     hidden: tuple[int, ...] = (64, 64),
     activation: str = "relu",
-    scale: float = 3.0,
-    steps: int = 6000,
+    scale: float = 1.0,
+    steps: int = 5000,
     batch: int = 1024,
     rate: float = 3e-3,
     smoke: bool = False,
@@ -49,6 +50,7 @@ def smiley_realnvp(
             model, rate=rate, schedule=warmup_cosine(steps, warmup=min(100, steps // 10)), clip=1.0
         ),
         budget=Budget(steps=steps, batch=batch),
+        evaluators=lambda model, splits: [DensityPictures(model, splits, max(10, steps // 48), small=smoke)],
         expect=Expect(
             metric="nats",
             value=1.3939,

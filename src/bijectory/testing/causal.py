@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms.autoregressive import Autoregressive, CausalNet, NaiveCausal
-from .checks import Check, at_most, frozen_copy, listed
+from .checks import Check, at_most, exceeds, frozen_copy, listed
 from .jacobians import row_jacobian
 
 _POSITIONS = 256  # outputs whose dependences are looked at, evenly spaced
@@ -33,7 +33,11 @@ def _dependence(net: CausalNet, context: Tensor | None) -> tuple[Tensor, Tensor,
         count = net(x[:1], None if given is None else given[:1]).shape[-1]
     # All parameters of a position in one random sum: zero only where each of them is.
     weights = torch.randn(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = row_jacobian(lambda v, i: net(v, None if given is None else given[i]) @ weights, x, limit=_POSITIONS).abs().amax(0)
+    found = (
+        row_jacobian(lambda v, i: net(v, None if given is None else given[i]) @ weights, x, limit=_POSITIONS)
+        .abs()
+        .amax(0)
+    )
     positions = torch.linspace(0, length - 1, len(found)).long()
     rank = torch.argsort(torch.tensor(net.order))
     return found, rank[None, :] < rank[positions, None], positions
@@ -75,7 +79,13 @@ def cached_steps(module: nn.Module, context: Tensor | None = None, *, bound: flo
                 quick, cache = net.step(cache, previous)
                 slow, whole = plain.step(whole, previous)
                 previous = x[:, position]
-                error = float(((quick - slow).abs() / slow.abs().clamp_min(1)).max()) if quick.shape == slow.shape else math.nan
-                if not error <= worst:
+                error = (
+                    float(((quick - slow).abs() / slow.abs().clamp_min(1)).max())
+                    if quick.shape == slow.shape
+                    else math.nan
+                )
+                if exceeds(error, worst):
                     worst, where = error, f"step {step} of {name}"
-    return at_most("cached steps", worst, bound, f"largest change of a parameter relative to max(1, |parameter|): {where}, float64")
+    return at_most(
+        "cached steps", worst, bound, f"largest change of a parameter relative to max(1, |parameter|): {where}, float64"
+    )

@@ -49,6 +49,11 @@ def at_most(law: str, figure: float, bound: float, note: str) -> Check:
     return Check(law, figure, bound, figure <= bound, note)
 
 
+def worst_of(checks: list[Check]) -> Check:
+    """The failed one, if any, else the one with the largest figure; NaN is larger than any."""
+    return max(checks, key=lambda c: (not c.passed, math.isnan(c.figure), c.figure))
+
+
 def hold(law: str, check: Law) -> Check:
     """The law's check; where it raises, a failed check that says what was raised.
 
@@ -85,7 +90,9 @@ def check_rows(x: Tensor, context: Tensor | None, event_dim: int, context_dim: i
         row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0, 0])
         raise InputError(f"x: expected finite rows, got NaN or infinity in row {row}; leave it out")
     if context is not None and (context.dim() != 2 or len(context) != len(x)):
-        raise InputError(f"context: expected shape ({len(x)}, features), one row for each of x, got {tuple(context.shape)}")
+        raise InputError(
+            f"context: expected shape ({len(x)}, features), one row for each of x, got {tuple(context.shape)}"
+        )
     if context_dim is not None and context_dim != (0 if context is None else context.shape[-1]):
         got = "none" if context is None else f"{context.shape[-1]} features"
         raise InputError(f"context: expected {context_dim} features, got {got}")
@@ -100,6 +107,11 @@ def worst_row(actual: Tensor, expected: Tensor, batch_dim: int = 1) -> tuple[flo
     relative = error.amax(1) / size.amax(1).clamp_min(1)
     row = int(relative.argmax())
     return float(relative[row]), row
+
+
+def exceeds(figure: float, worst: float) -> bool:
+    """Whether a figure is worse than the worst so far; NaN is worse than any, and stays."""
+    return math.isnan(figure) or figure > worst
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..transforms.autoregressive import Autoregressive
 from ..transforms.base import Chain, Inverse, Transform
 from ..transforms.coupling import Coupling
-from .checks import Check, as_rows, at_most, frozen_copy, worst_row
+from .checks import Check, as_rows, at_most, exceeds, frozen_copy, worst_row
 
 _CHUNK = 4096  # rows of one backward pass
 _WHOLE = 256  # dimensions up to which the whole Jacobian is formed at once
@@ -34,10 +34,10 @@ def row_jacobian(fn: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, *, limi
         rows, outputs = part[:, 0], part[:, 1]
         leaf = inputs[rows].detach().requires_grad_()
         with torch.enable_grad():
-            total = fn(leaf, rows).flatten(1).gather(1, outputs[:, None]).sum()
+            total = fn(leaf, rows).reshape(len(rows), -1).gather(1, outputs[:, None]).sum()
         # What does not depend on its input at all has no graph; its derivative is zero, and no error.
         slope = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
-        parts.append((torch.zeros_like(leaf) if slope is None else slope).detach().flatten(1))
+        parts.append((torch.zeros_like(leaf) if slope is None else slope).detach().reshape(len(rows), -1))
     return torch.cat(parts).reshape(len(inputs), len(chosen), -1)
 
 
@@ -61,12 +61,14 @@ def log_det_by_jacobian(
             undecided.append(name)
         else:
             error, row = worst_row(log_det.reshape(-1, 1), expected.reshape(-1, 1))
-            if not error <= figure or not note:
+            if exceeds(error, figure) or not note:
                 figure, note = error, f"{name}, row {row} of {len(x)}"
         x = z
     unit = "nats relative to max(1, |log-det|), float64"
     if undecided:
-        return at_most("log-det", figure, bound, f"{unit}; {note}; not decided for layers too large: {', '.join(undecided)}")
+        return at_most(
+            "log-det", figure, bound, f"{unit}; {note}; not decided for layers too large: {', '.join(undecided)}"
+        )
     return at_most("log-det", figure, bound, f"{unit}; {note}")
 
 
@@ -145,5 +147,7 @@ def _one_entry_a_column(layer: Transform, x: Tensor, context: Tensor | None) -> 
     with torch.enable_grad():
         z = layer(leaf, context)
     ones, random, v = _products(z, leaf)
-    same = math.prod(z.shape) == x.numel() and torch.allclose((random / ones).sort(1).values, v.sort(1).values, rtol=1e-9, atol=1e-12)
+    same = math.prod(z.shape) == x.numel() and torch.allclose(
+        (random / ones).sort(1).values, v.sort(1).values, rtol=1e-9, atol=1e-12
+    )
     return ones.abs().log().sum(1) if same else None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..errors import DomainError, InverseError
+from ..nets.mlp import Linear
 from ..transforms.base import Transform
-from .checks import Check, as_rows, at_most, dtype_name, frozen_copy, listed, worst_row
+from .checks import Check, as_rows, at_most, dtype_name, exceeds, frozen_copy, listed, worst_row
 from .jacobians import row_jacobian
 
 BATCHES = ((), (3,), (2, 3), (0,))
 _ROWS = 256
 
+Way = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
-def _spread(rows: Tensor, batch: tuple[int, ...]) -> Tensor:
+
+def spread(rows: Tensor, batch: tuple[int, ...]) -> Tensor:
     """Rows (n, *) repeated or cut to (*batch, *)."""
-    return rows[torch.arange(math.prod(batch)) % len(rows)].reshape(*batch, *rows.shape[1:])
+    return rows[torch.arange(math.prod(batch)) % len(rows)].reshape((*batch, *rows.shape[1:]))
 
 
 def shapes(transform: Transform, x: Tensor, context: Tensor | None = None) -> Check:
@@ -27,8 +31,8 @@ def shapes(transform: Transform, x: Tensor, context: Tensor | None = None) -> Ch
     x, context = as_rows(x, context, torch.float64, 6)
     faults = []
     for batch in BATCHES:
-        rows = _spread(x, batch)
-        given = None if context is None else _spread(context, batch)
+        rows = spread(x, batch)
+        given = None if context is None else spread(context, batch)
         try:
             z, log_det = t.forward_and_log_det(rows, given)
             if tuple(z.shape[: len(batch)]) != batch or z.dim() != len(batch) + t.event_dim_out:
@@ -52,20 +56,22 @@ def independent_rows(transform: Transform, x: Tensor, context: Tensor | None = N
     x, context = as_rows(x, context, torch.float64, 16)
     with torch.no_grad():
         z, log_det = t.forward_and_log_det(x, context)
-        ways = [(t.forward_and_log_det, x, z, log_det)]
+        ways: list[tuple[Way, Tensor, Tensor, Tensor]] = [(t.forward_and_log_det, x, z, log_det)]
         if t.has_inverse:
             ways.append((t.inverse_and_log_det, z, *t.inverse_and_log_det(z, context)))
         worst, where = 0.0, "every row"
         for way, rows, value, slope in ways:
-            whole = torch.cat([value.flatten(1), slope.reshape(len(x), 1)], 1)
+            whole = torch.cat([value.reshape(len(x), -1), slope.reshape(len(x), 1)], 1)
             trials = [(f"row {i} alone", torch.tensor([i])) for i in (0, len(x) // 2, len(x) - 1)]
             trials.append(("rows reversed", torch.arange(len(x) - 1, -1, -1)))
             for name, index in trials:
                 a, b = way(rows[index], None if context is None else context[index])
-                error, _ = worst_row(torch.cat([a.flatten(1), b.reshape(len(index), 1)], 1), whole[index])
-                if not error <= worst:
+                error, _ = worst_row(torch.cat([a.reshape(len(index), -1), b.reshape(len(index), 1)], 1), whole[index])
+                if exceeds(error, worst):
                     worst, where = error, name
-    return at_most("independent rows", worst, bound, f"largest change, relative to max(1, |row|): {where} of {len(x)}, float64")
+    return at_most(
+        "independent rows", worst, bound, f"largest change, relative to max(1, |row|): {where} of {len(x)}, float64"
+    )
 
 
 def round_trip(
@@ -103,7 +109,9 @@ def opposite_log_det(transform: Transform, x: Tensor, context: Tensor | None = N
         z, log_det = t.forward_and_log_det(x, context)
         opposite = t.inverse_and_log_det(z, context)[1]
     figure, row = worst_row(-opposite.reshape(-1, 1), log_det.reshape(-1, 1))
-    return at_most("inverse log-det", figure, bound, f"nats relative to max(1, |log-det|), row {row} of {len(x)}, float64")
+    return at_most(
+        "inverse log-det", figure, bound, f"nats relative to max(1, |log-det|), row {row} of {len(x)}, float64"
+    )
 
 
 def precision(transform: Transform, x: Tensor, context: Tensor | None = None, *, bound: float = 1e-3) -> Check:
@@ -140,12 +148,19 @@ def far_inputs(
             z, log_det = t.forward_and_log_det(far, context)
             if not bool(torch.isfinite(log_det).all()):
                 row = int((~torch.isfinite(log_det)).nonzero()[0, 0])
-                return at_most(law, math.nan, bound, f"log-det {log_det[row].item()} at row {row}: {far[row].flatten()[:4].tolist()}")
+                return at_most(
+                    law,
+                    math.nan,
+                    bound,
+                    f"log-det {log_det[row].item()} at row {row}: x {far[row].flatten()[:4].tolist()}",
+                )
             back = t.inverse(z, context) if t.has_inverse else far
         except (DomainError, InverseError) as error:
             return at_most(law, 0.0, bound, f"refused: {error}")
     figure, row = worst_row(back, far)
-    return at_most(law, figure, bound, f"round trip relative to max(1, |row|), row {row} of {len(x)}, float32, all finite")
+    return at_most(
+        law, figure, bound, f"round trip relative to max(1, |row|), row {row} of {len(x)}, float32, all finite"
+    )
 
 
 def context_reach(transform: Transform, x: Tensor, context: Tensor, *, outputs: int = 256) -> Check:
@@ -154,7 +169,7 @@ def context_reach(transform: Transform, x: Tensor, context: Tensor, *, outputs: 
     In nflows 0.14 and normflows 1.7.3 the first number's parameters do not: a conditional flow of one feature ignores its context.
     """
     t = frozen_copy(transform)
-    x, given = as_rows(x, context, torch.float64, 16)
+    x, given = as_rows(x, context, torch.float64, 16 if x[0].numel() <= outputs else 2)
     assert given is not None
     missing: list[str] = []
     with torch.no_grad():
@@ -163,7 +178,9 @@ def context_reach(transform: Transform, x: Tensor, context: Tensor, *, outputs: 
     for name, way, rows in ways:
         slopes = row_jacobian(lambda c, i, way=way, rows=rows: way(rows[i], c), given, limit=outputs).abs().amax(0)  # type: ignore[misc]
         missing += [f"d {name}_{i} / d context_{j} = 0" for i, j in (~(slopes > 0)).nonzero().tolist()]
-    return at_most("context", len(missing), 0, listed(missing, f"pairs without a dependence, at {len(x)} rows, both directions"))
+    return at_most(
+        "context", len(missing), 0, listed(missing, f"pairs without a dependence, at {len(x)} rows, both directions")
+    )
 
 
 def gradients(transform: Transform, x: Tensor, context: Tensor | None = None) -> Check:
@@ -178,8 +195,19 @@ def gradients(transform: Transform, x: Tensor, context: Tensor | None = None) ->
 
 def gradient_check(module: torch.nn.Module, total: Tensor) -> Check:
     """Every trainable parameter of the module receives a finite gradient from ``total`` that is not zero."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    slopes = torch.autograd.grad(total, [p for _, p in named], allow_unused=True) if named and total.requires_grad else [None] * len(named)
+    # A weight behind a mask closed throughout, as in a MADE of one feature, is none that anything could reach.
+    closed = {
+        f"{name}.{weight}".lstrip(".")
+        for name, part in module.named_modules()
+        if isinstance(part, Linear) and part.mask is not None and not bool(part.mask.any())
+        for weight in ("weight", "gain")
+    }
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad and name not in closed]
+    slopes = (
+        torch.autograd.grad(total, [p for _, p in named], allow_unused=True)
+        if named and total.requires_grad
+        else [None] * len(named)
+    )
     faults = []
     for (name, _), slope in zip(named, slopes, strict=True):
         if slope is None:
@@ -188,4 +216,6 @@ def gradient_check(module: torch.nn.Module, total: Tensor) -> Check:
             faults.append(f"{name}: not finite")
         elif not bool((slope != 0).any()):
             faults.append(f"{name}: zero")
-    return at_most("gradients", len(faults), 0, listed(faults, f"parameters without a finite gradient, of {len(named)}"))
+    return at_most(
+        "gradients", len(faults), 0, listed(faults, f"parameters without a finite gradient, of {len(named)}")
+    )

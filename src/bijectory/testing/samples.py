@@ -11,8 +11,8 @@ from ..errors import InputError
 from ..models.base import ExactModel, LatentModel, SampleModel
 from ..numerics.quadrature import cell_masses
 from ..numerics.seeds import generator_for
-from .checks import Check, as_rows, at_most, dtype_name, frozen_copy, listed, worst_row
-from .densities import Slice, box_around, dimensions, propose, slices
+from .checks import Check, as_rows, at_most, dtype_name, frozen_copy, listed, worst_of, worst_row
+from .densities import Slice, affordable, box_around, dimensions, propose, slices
 
 _SURPRISE = 5.0  # −log10 p: one honest model in 100,000 fails
 _FEWEST = 5.0  # expected samples of a cell, below which its count is not about normal
@@ -25,12 +25,16 @@ def sample_shapes(model: SampleModel, context: Tensor | None = None, *, seed: in
     faults = []
     for shape in ((), 4, (3,), (2, 3), (0,)):
         for rows in [None] if given is None else [given[0], given[:2]]:
-            expected = ((shape,) if isinstance(shape, int) else shape) + (() if rows is None else tuple(rows.shape[:-1]))
+            expected = ((shape,) if isinstance(shape, int) else shape) + (
+                () if rows is None else tuple(rows.shape[:-1])
+            )
             expected = (*expected, *copy.event_shape)
             with torch.no_grad():
                 x = copy.sample(shape, rows, generator=generator_for(seed, "shapes"))
             if tuple(x.shape) != expected or x.dtype != torch.float64:
-                faults.append(f"sample({shape}): expected {expected} in float64, got {tuple(x.shape)} in {dtype_name(x.dtype)}")
+                faults.append(
+                    f"sample({shape}): expected {expected} in float64, got {tuple(x.shape)} in {dtype_name(x.dtype)}"
+                )
     return at_most("sample shapes", len(faults), 0, listed(faults, "shapes (), 4, (3,), (2, 3), (0,)"))
 
 
@@ -59,23 +63,28 @@ def sample_log_prob(model: LatentModel, context: Tensor | None = None, *, seed: 
         x, log_prob = copy.sample_and_log_prob(256, row, generator=generator_for(seed, "pairs"))
         again = copy.log_prob(x, None if row is None else row.expand(len(x), -1))
     figure, where = worst_row(log_prob.reshape(-1, 1), again.reshape(-1, 1))
-    return at_most("sample log-prob", figure, bound, f"nats relative to max(1, |log p|), sample {where} of {len(x)}, float64")
+    return at_most(
+        "sample log-prob", figure, bound, f"nats relative to max(1, |log p|), sample {where} of {len(x)}, float64"
+    )
 
 
 def samples_in_cells(
-    model: ExactModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0, draws: int = 20_000, bound: float = _SURPRISE
+    model: ExactModel,
+    x: Tensor,
+    context: Tensor | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 20_000,
+    bound: float = _SURPRISE,
 ) -> Check:
     """χ² of the samples' counts against the density's mass in cells, for one or two dimensions.
 
     Cells end at quantiles of other samples; their masses come from quadrature, as shares of the integral over a box that holds all,
     so that a wrong normalisation alone is no fault here. What is outside the cells is one more cell.
     """
-    worst = at_most("samples", 0.0, bound, "")
-    for number, part in enumerate(slices(model, context)):
-        check = _in_cells(part, as_rows(x, None, torch.float64, len(x))[0].flatten(1), (seed, number), draws, bound)
-        if not check.figure <= worst.figure or not worst.note:
-            worst = check
-    return worst
+    rows = as_rows(x, None, torch.float64, 2048)[0].flatten(1)
+    parts = enumerate(slices(model, context))
+    return worst_of([_in_cells(part, rows, (seed, i), draws, bound) for i, part in parts])
 
 
 def _in_cells(part: Slice, x: Tensor, key: tuple[int, int], draws: int, bound: float) -> Check:
@@ -90,10 +99,10 @@ def _in_cells(part: Slice, x: Tensor, key: tuple[int, int], draws: int, bound: f
         finer = cell_masses(part.density, edges, sub=sub)
         change = float((finer - masses).abs().max())
         masses = finer
-        # A cell's count varies by √(mass · draws); a tenth of a draw is far below that wherever a count is expected.
-        if change * draws < 0.1:
+        # A count varies by the root of what is expected, which is at least √5: half a draw is far below.
+        if change * draws < 0.5:
             break
-    total = box_around(part, torch.cat([guide, x])).integral(part.density, 1e-4).value
+    total = box_around(part, torch.cat([guide, x])).integral(part.density, 1e-3).value
     tested = part.sample(draws, generator_for(*key, "tested"))
     index = torch.zeros(draws, dtype=torch.long)
     inside = torch.ones(draws, dtype=torch.bool)
@@ -105,18 +114,31 @@ def _in_cells(part: Slice, x: Tensor, key: tuple[int, int], draws: int, bound: f
     expected = masses.flatten() / total * draws
     expected = torch.cat([expected, (draws - expected.sum()).clamp_min(0).reshape(1)])
     counts = torch.cat([counts, draws - counts.sum().reshape(1)])
-    order = expected.argsort()
-    pooled = int((expected[order].cumsum(0) < _FEWEST).sum()) + 1 if bool((expected < _FEWEST).any()) else 0
-    pooled = max(pooled, int((expected < _FEWEST).sum()))
-    if pooled:
-        expected = torch.cat([expected[order[pooled:]], expected[order[:pooled]].sum().reshape(1)])
-        counts = torch.cat([counts[order[pooled:]], counts[order[:pooled]].sum().reshape(1)])
-        expected, counts = expected[expected >= _FEWEST], counts[expected >= _FEWEST]
+    expected, counts = _pool(expected, counts)
     chi2 = ((counts - expected).square() / expected).sum()
     freedom = len(expected) - 1
     p = float(torch.special.gammaincc(torch.tensor(freedom / 2, dtype=torch.float64), chi2 / 2))
     note = f"−log10 p: χ² {float(chi2):.1f} with {freedom} degrees of freedom, {draws} samples against quadrature cells"
     return at_most("samples", _surprise(math.log(p) if p > 0 else -math.inf if p == 0 else math.nan), bound, note)
+
+
+def _pool(expected: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells with few expected samples taken together, and with the next larger ones until they expect enough."""
+    order = expected.argsort()
+    expected, counts = expected[order], counts[order]
+    few = int((expected < _FEWEST).sum())
+    if few == 0:
+        return expected, counts
+    first = max(few, int((expected.cumsum(0) < _FEWEST).sum()) + 1)
+    return (
+        torch.cat([expected[:first].sum().reshape(1), expected[first:]]),
+        torch.cat([counts[:first].sum().reshape(1), counts[first:]]),
+    )
+
+
+def _smaller(a: float, b: float) -> float:
+    """The smaller of two numbers, NaN if either is."""
+    return math.nan if math.isnan(a + b) else min(a, b)
 
 
 def _surprise(log_p: float) -> float:
@@ -128,34 +150,44 @@ def uniform_latents(
     model: LatentModel, context: Tensor | None = None, *, seed: int = 0, draws: int = 20_000, bound: float = _SURPRISE
 ) -> Check:
     """The base's CDF at the samples' latents is uniform in each dimension (Kolmogorov-Smirnov) and uncorrelated between them."""
-    dim = dimensions(model)
-    draws = max(1000, min(draws, 20_000_000 // dim**2)) if dim > 30 else draws
-    worst = at_most("samples: latents", 0.0, bound, "")
-    for number, part in enumerate(slices(model, context)):
-        x = part.sample(draws, generator_for(seed, "latents", number)).reshape(draws, *model.event_shape)
-        with torch.no_grad():
-            copy = part.model
-            assert isinstance(copy, LatentModel)
-            u = copy.latent_cdf(copy.encode(x, None if part.context is None else part.context.expand(draws, -1))).flatten(1)
-        rank = torch.arange(1, draws + 1, dtype=torch.float64)[:, None] / draws
-        ordered = u.sort(0).values
-        distance = torch.maximum(rank - ordered, ordered - rank + 1 / draws).amax(0)
-        dimension = int(distance.argmax())
-        # Kolmogorov's tail, its first term: it bounds the series from above.
-        log_ks = math.log(2 * dim) - 2 * draws * float(distance[dimension]) ** 2
-        centred = (u - u.mean(0)) / u.std(0)
-        correlation = (centred.T @ centred / draws).fill_diagonal_(0).abs()
-        log_tail = torch.special.log_ndtr(-correlation.max() * math.sqrt(draws))
-        log_pair = math.log(max(1, dim * (dim - 1))) + float(log_tail) if dim > 1 else 0.0
-        figure = _surprise(min(log_ks, log_pair) if not math.isnan(log_ks + log_pair) else math.nan)
-        if not figure <= worst.figure or not worst.note:
-            note = f"−log10 p, for all dimensions together: farthest from uniform is latent {dimension}, by {float(distance[dimension]):.4f}; "
-            worst = at_most(worst.law, figure, bound, f"{note}largest correlation {float(correlation.max()):.4f}; {draws} samples")
-    return worst
+    draws = affordable(draws, dimensions(model))
+    parts = enumerate(slices(model, context))
+    return worst_of([_uniform(part, generator_for(seed, "latents", i), draws, bound) for i, part in parts])
+
+
+def _uniform(part: Slice, generator: torch.Generator, draws: int, bound: float) -> Check:
+    model, dim = part.model, dimensions(part.model)
+    assert isinstance(model, LatentModel)
+    x = part.sample(draws, generator).reshape(draws, *model.event_shape)
+    with torch.no_grad():
+        z = model.encode(x, None if part.context is None else part.context.expand(draws, -1))
+        u = model.latent_cdf(z).flatten(1)
+    rank = torch.arange(1, draws + 1, dtype=torch.float64)[:, None] / draws
+    ordered = u.sort(0).values
+    distance = torch.maximum(rank - ordered, ordered - rank + 1 / draws).amax(0)
+    farthest = int(distance.argmax())
+    # Kolmogorov's tail, its first term: it bounds the series from above.
+    log_p = math.log(2 * dim) - 2 * draws * float(distance[farthest]) ** 2
+    centred = (u - u.mean(0)) / u.std(0)
+    correlation = float((centred.T @ centred / draws).fill_diagonal_(0).abs().max())
+    if dim > 1:
+        tail = torch.special.log_ndtr(torch.tensor(-correlation * math.sqrt(draws), dtype=torch.float64))
+        log_p = _smaller(log_p, math.log(dim * (dim - 1)) + float(tail))
+    note = (
+        f"−log10 p, for all dimensions together: farthest from uniform is latent {farthest}, by {float(distance[farthest]):.4f}; "
+        f"largest correlation {correlation:.4f}; {draws} samples"
+    )
+    return at_most("samples: latents", _surprise(log_p), bound, note)
 
 
 def sample_moments(
-    model: ExactModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0, draws: int = 20_000, bound: float = _SURPRISE
+    model: ExactModel,
+    x: Tensor,
+    context: Tensor | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 20_000,
+    bound: float = _SURPRISE,
 ) -> Check:
     """Means of log p and of bounded functions of x over samples agree with those over importance-weighted points of the density.
 
@@ -163,30 +195,30 @@ def sample_moments(
     "not decided" where fewer than 500 points would carry the weight.
     """
     rows = as_rows(x, None, torch.float64, 2048)[0].flatten(1)
-    worst = at_most("samples: moments", 0.0, bound, "")
-    for number, part in enumerate(slices(model, context)):
-        generator = generator_for(seed, "moments", number)
-        cloud = propose(part, rows, generator, draws)
-        weight = torch.softmax(cloud.log_weight, 0)
-        effective = float(1 / weight.square().sum())
-        tested = part.sample(draws, generator)
-        centre, scale = tested.median(0).values, tested.std(0).clamp_min(1e-12)
-        alive = weight > 0
-        weight = weight[alive]
-        theirs = _features(cloud.points[alive], cloud.log_prob[alive], centre, scale)
-        ours = _features(tested, part.log_prob(tested), centre, scale)
-        mean = weight @ theirs
-        error = (weight.square() @ (theirs - mean).square() + ours.var(0) / draws).sqrt()
-        z = (ours.mean(0) - mean).abs() / error
-        which = int(z.argmax())
-        log_p = math.log(2 * len(z)) + float(torch.special.log_ndtr(-z[which]))
-        feature = "log p" if which == 0 else f"function {which - 1} of x"
-        note = f"−log10 p: {feature} differs by {float(z[which]):.1f} standard errors; {draws} samples, {effective:.0f} effective points"
-        if effective < 500:
-            return Check(worst.law, _surprise(log_p), bound, True, f"not decided, too few effective points: {note}")
-        if not _surprise(log_p) <= worst.figure or not worst.note:
-            worst = at_most(worst.law, _surprise(log_p), bound, note)
-    return worst
+    parts, draws = enumerate(slices(model, context)), affordable(draws, dimensions(model))
+    return worst_of([_moments(part, rows, generator_for(seed, "moments", i), draws, bound) for i, part in parts])
+
+
+def _moments(part: Slice, x: Tensor, generator: torch.Generator, draws: int, bound: float) -> Check:
+    cloud = propose(part, x, generator, draws)
+    weight = torch.softmax(cloud.log_weight, 0)
+    effective = float(1 / weight.square().sum())
+    tested = part.sample(draws, generator)
+    centre, scale = tested.median(0).values, tested.std(0).clamp_min(1e-12)
+    alive = weight > 0
+    weight = weight[alive]
+    theirs = _features(cloud.points[alive], cloud.log_prob[alive], centre, scale)
+    ours = _features(tested, part.log_prob(tested), centre, scale)
+    mean = weight @ theirs
+    error = (weight.square() @ (theirs - mean).square() + ours.var(0) / draws).sqrt()
+    z = (ours.mean(0) - mean).abs() / error
+    which = int(z.argmax())
+    surprise = _surprise(math.log(2 * len(z)) + float(torch.special.log_ndtr(-z[which])))
+    feature = "log p" if which == 0 else f"function {which - 1} of x"
+    note = f"−log10 p: {feature} differs by {float(z[which]):.1f} standard errors; {draws} samples, {effective:.0f} effective points"
+    if effective < 500:
+        return Check("samples: moments", surprise, bound, True, f"not decided, too few effective points: {note}")
+    return at_most("samples: moments", surprise, bound, note)
 
 
 def _features(points: Tensor, log_prob: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

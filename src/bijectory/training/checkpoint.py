@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,24 +39,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: temporary file beside it, flushed to the disk, renamed over the old one."""
+    # A name of this process's own, opened like any file: a temporary file of the tempfile module would be readable by nobody else.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot write beside it ({error.strerror}); check that the folder exists and has room"
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({error.strerror}); the file that was there is untouched") from error
+        temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}); what was there is untouched; check that the folder exists, may be "
+            "written, and has room"
+        ) from error
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

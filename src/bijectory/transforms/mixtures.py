@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
@@ -21,26 +24,47 @@ class MixtureCDF(Elementwise):
     the density of the mixture itself; a uniform base on the unit square is the same density seen through the sigmoid.
     The inverse is a safeguarded Newton-bisection inside a bracket from the components' quantiles; its gradient is implicit.
 
+    A wide component of fixed weight ``floor`` and scale 2·spread stands behind them. Between two modes 15 deviations apart F is
+    otherwise flat, z says nothing of x, and float32 lost 2 % of it on the homework's smiley at three times its scale. It costs at most
+    −log(1 − floor) nats; ``floor=0`` leaves it out.
+
     Source: Ho et al. 2019 (Flow++, arXiv:1902.00275); CS294-158 homework 2. Differs: no clipping of F and no map into (0, 1).
     """
 
     def __init__(
-        self, components: int = 8, kind: Kind = "gaussian", *, spread: float = 2.0, bound: float = 5.0
+        self,
+        components: int = 8,
+        kind: Kind = "gaussian",
+        *,
+        spread: float = 2.0,
+        bound: float = 5.0,
+        floor: float = 3e-4,
     ) -> None:
         check_kind(kind)
         if components < 1:
             raise InputError(f"components: expected at least 1, got {components}")
         if not bound > 0 or not spread >= 0:
             raise InputError(f"bound, spread: expected bound > 0 and spread >= 0, got {bound} and {spread}")
-        self.components, self.kind, self.bound = components, kind, bound
+        if not 0 <= floor < 1:
+            raise InputError(f"floor: expected a weight of at least 0 and below 1, got {floor}")
+        self.components, self.kind, self.bound, self.floor = components, kind, bound, floor
         self.num_params = 3 * components
         self._grid = torch.linspace(-spread, spread, components) if components > 1 else torch.zeros(1)
         # Components as wide as their distance overlap into one smooth bump; a single one has the standard scale.
         self._log_scale = float(torch.log(self._grid[1] - self._grid[0])) if components > 1 and spread > 0 else 0.0
+        self._wide = math.log(2 * spread) if spread > 0 else 1.0
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, loc, raw = params.unflatten(-1, (3, self.components)).unbind(-2)
-        return logits, loc + self._grid.to(loc), self._log_scale + self.bound * torch.tanh(raw / self.bound)
+        loc, log_scale = loc + self._grid.to(loc), self._log_scale + self.bound * torch.tanh(raw / self.bound)
+        if not self.floor:
+            return logits, loc, log_scale
+        background = torch.logsumexp(logits, -1, keepdim=True) + math.log(self.floor / (1 - self.floor))
+        return (
+            torch.cat([logits, background], -1),
+            F.pad(loc, (0, 1)),
+            F.pad(log_scale, (0, 1), value=self._wide),
+        )
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         return mixture_logit(x, *self._split(params), self.kind)
@@ -52,5 +76,5 @@ class MixtureCDF(Elementwise):
         return x, -log_slope
 
     def identity_params(self) -> Tensor | None:
-        """A single standard logistic is the identity; a mixture of several, or of Gaussians, is so for no parameters."""
-        return torch.zeros(3) if self.components == 1 and self.kind == "logistic" else None
+        """A single standard logistic without floor is the identity; a mixture of several, or of Gaussians, is so for no parameters."""
+        return torch.zeros(3) if self.components == 1 and self.kind == "logistic" and not self.floor else None

@@ -116,3 +116,21 @@ class ActNorm(Transform, DataInitialised):
         with torch.no_grad():
             self.shift.copy_(-x.mean(0))
             self.log_scale.copy_(-torch.log(deviation))
+
+
+class DiagonalScale(Transform):
+    """z = x · exp(log_scale), trained; log-det Σ log_scale. The one place where NICE changes volume (arXiv:1410.8516)."""
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.event_dim_in = self.event_dim_out = len(event_shape)
+        self.log_scale = nn.Parameter(torch.zeros(tuple(event_shape)))
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return sum_event(self.log_scale, self.event_dim_in).expand(x.shape[: x.dim() - self.event_dim_in])
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x * torch.exp(self.log_scale), self._log_det(x)
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z * torch.exp(-self.log_scale), -self._log_det(z)

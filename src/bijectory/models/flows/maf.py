@@ -21,7 +21,8 @@ def maf(
     depth: int = 5,
     hidden: Sequence[int] = (128, 128),
     activation: str = "relu",
-    scale: float = 5.0,
+    input_bound: float | None = 10.0,
+    scale: float = 3.0,
     context_dim: int = 0,
 ) -> Flow:
     """``depth`` affine autoregressive layers over MADE, the order reversed from one to the next.
@@ -45,6 +46,7 @@ def maf(
             elementwise.num_params,
             hidden=hidden,
             activation=activation,
+            input_bound=input_bound,
             context_dim=context_dim,
             order=tuple(order),
         )

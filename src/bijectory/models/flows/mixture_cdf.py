@@ -23,6 +23,7 @@ def mixture_cdf(
     kind: Kind = "gaussian",
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
+    input_bound: float | None = 4.0,
     weight_norm: bool = False,
     context_dim: int = 0,
 ) -> Flow:
@@ -45,6 +46,7 @@ def mixture_cdf(
         elementwise.num_params,
         hidden=hidden,
         activation=activation,
+        input_bound=input_bound,
         context_dim=context_dim,
         weight_norm=weight_norm,
     )

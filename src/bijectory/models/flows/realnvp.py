@@ -23,7 +23,8 @@ def realnvp(
     depth: int = 8,
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    scale: float = 3.0,
+    input_bound: float | None = 4.0,
+    scale: float = 2.0,
     base: Literal["logistic", "normal"] = "logistic",
     actnorm: bool = True,
     weight_norm: bool = False,
@@ -55,6 +56,7 @@ def realnvp(
             (len(partition.moving), elementwise.num_params),
             hidden=hidden,
             activation=activation,
+            input_bound=input_bound,
             context_dim=context_dim,
             weight_norm=weight_norm,
         )

@@ -1,0 +1,231 @@
+"""What a run directory says of its run, as far as it goes: missing parts are named, never guessed."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BijectoryError
+from ..evaluation.likelihood import bits_per_dim
+from ..experiments.record import Run
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with what a reader needs to weigh it: standard error, unit and kind (exact, bound or estimate)."""
+
+    value: float
+    stderr: float | None
+    unit: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A published figure beside ours, in one unit; ``ours`` may be missing, and the difference with it."""
+
+    what: str
+    published: float
+    ours: Figure | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less theirs: for nats and bits, below zero is better."""
+        return None if self.ours is None else self.ours.value - self.published
+
+
+@dataclass
+class Reading:
+    """One run, read: its settings and whatever else was there. ``missing`` says in words what was not."""
+
+    run: Run
+    settings: dict[str, Any]
+    result: dict[str, Any] | None = None
+    certificate: dict[str, Any] | None = None
+    train: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    validation: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    pictures: dict[str, Arrays] = field(default_factory=dict)
+    frames: list[tuple[int, Arrays]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the page calls the run: its directory's name."""
+        return self.run.path.resolve().name
+
+    @property
+    def recipe(self) -> str:
+        """The recipe it is a run of."""
+        return str(self.settings.get("recipe", "unknown"))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the data's columns."""
+        return tuple(str(column) for column in self.settings.get("columns", ()))
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of one row."""
+        return math.prod(int(side) for side in self.settings.get("event_shape", (1,)))
+
+    @property
+    def entropy(self) -> float | None:
+        """Entropy of the data in joint nats, where it is known."""
+        return self.settings.get("entropy")
+
+    @property
+    def entropy_bits(self) -> float | None:
+        """The same in bits per dimension."""
+        return None if self.entropy is None else bits_per_dim(self.entropy, self.dims)
+
+    def score(self, name: str, split: str = "test") -> Figure | None:
+        """A score of the result."""
+        for score in (self.result or {}).get("scores", ()):
+            if (score["name"], score["split"]) == (name, split):
+                return Figure(score["value"], score["stderr"], score["unit"], score["kind"])
+        return None
+
+    @property
+    def kept(self) -> float | None:
+        """The step with the lowest validation score: the one whose weights are kept."""
+        if not len(self.validation):
+            return None
+        return float(self.validation[np.nanargmin(self.validation[:, 1]), 0])
+
+    @property
+    def failed(self) -> list[str] | None:
+        """Laws that the certificate says do not hold; None where there is no certificate."""
+        if self.certificate is None:
+            return None
+        return [check["law"] for check in self.certificate["checks"] if not check["passed"]]
+
+    def against(self) -> list[Against]:
+        """What was published beside what was measured: the metric itself and, for nats of known entropy, excess and bits/dim."""
+        expect = self.settings.get("expect")
+        if not expect:
+            return []
+        metric, value, split = expect["metric"], float(expect["value"]), expect["split"]
+        found = [Against(METRICS.get(metric, metric), value, self.score(metric, split))]
+        if metric == "nats":
+            if self.entropy is not None:
+                excess = self.score("excess_nats", split)
+                found.append(Against("nats above the entropy", value - self.entropy, excess))
+            bits = bits_per_dim(value, self.dims)
+            found.append(Against("bits/dim", bits, self.score("bits_per_dim", split)))
+        return found
+
+
+#: How scores are called in words.
+METRICS = {"nats": "joint nats", "bits_per_dim": "bits/dim", "excess_nats": "nats above the entropy"}
+
+
+def read(path: Path) -> Reading:
+    """Read a run directory. Raises RunIncompleteError where it is no run; anything less is noted in ``missing``."""
+    run = Run.open(path)
+    reading = Reading(run, run.settings)
+    again = f"bijectory train {reading.recipe} --resume --run {path}"
+    reading.result = _try(reading, lambda: _has(run.load_json("result.json"), "scores"), "scores", again)
+    reading.certificate = _try(
+        reading, lambda: _has(run.load_json("verify.json"), "checks"), "certificate", f"bijectory verify {path}"
+    )
+    _read_metrics(reading)
+    _read_arrays(reading)
+    return reading
+
+
+def _has(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or key not in value:
+        raise ValueError(f"it has no {key!r}")
+    return value
+
+
+def _try(reading: Reading, load: Callable[[], dict[str, Any]], what: str, remedy: str) -> dict[str, Any] | None:
+    try:
+        return load()
+    except (BijectoryError, ValueError):
+        reading.missing.append(f"no {what} yet: {remedy}")
+        return None
+
+
+def _read_metrics(reading: Reading) -> None:
+    train, validation = [], []
+    for row in reading.run.metrics():
+        step = row.get("step", 0)
+        if "bits_per_dim" in row.get("train", {}):
+            train.append((step, row["train"]["bits_per_dim"]))
+        validation += [
+            (step, score["value"])
+            for score in row.get("scores", ())
+            if (score["name"], score["split"]) == ("bits_per_dim", "validation")
+        ]
+    reading.train = np.array(train, dtype=np.float64).reshape(-1, 2)
+    reading.validation = np.array(validation, dtype=np.float64).reshape(-1, 2)
+    if not len(reading.train):
+        reading.missing.append("no curves: metrics.jsonl holds no bits per dimension")
+
+
+def _read_arrays(reading: Reading) -> None:
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in sorted((reading.run.path / "arrays").glob("*.npz")):
+        name, _, step = path.stem.rpartition("-")
+        if not name or not step.isdigit():
+            continue
+        if name == "frame":
+            arrays = _load(reading, path)
+            if arrays is not None:
+                reading.frames.append((int(step), arrays))
+        elif int(step) >= newest.get(name, (-1, path))[0]:
+            newest[name] = (int(step), path)
+    for name, (_, path) in newest.items():
+        arrays = _load(reading, path)
+        if arrays is not None:
+            reading.pictures[name] = arrays
+    if not reading.pictures:
+        reading.missing.append(
+            "no pictures of the finished model: its recipe has no evaluators for them, or it is still training"
+        )
+
+
+def _load(reading: Reading, path: Path) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reading.missing.append(f"{path.name} cannot be read ({type(error).__name__}) and is left out")
+        return None
+
+
+def comparable(readings: list[Reading]) -> bool:
+    """Whether the runs' curves may share a figure: same columns, same entropy."""
+    return len({(r.columns, None if r.entropy is None else round(r.entropy, 9)) for r in readings}) == 1
+
+
+def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings as (name, value in words), in the order a reader asks for them."""
+    rows = [("recipe", str(settings.get("recipe")))]
+    rows += [(f"knob {name}", _words(value)) for name, value in settings.get("knobs", {}).items()]
+    rows += [(name, _words(settings[name])) for name in ("seed", "device", "threads", "data") if name in settings]
+    rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
+    rows += [("columns", ", ".join(map(str, settings.get("columns", ()))))]
+    rows += [("note", str(note)) for note in settings.get("notes", ())]
+    return rows
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,169 @@
+"""Every law of exact densities over every model of the zoo, and the laws of bounds over models small enough to be known exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from zoo import MODELS, Row, specimen
+
+import bijectory as bj
+from bijectory.errors import InputError
+from bijectory.models.base import as_shape
+from bijectory.testing import check_bound, check_exact, model_laws
+from bijectory.testing.checks import Law, hold
+
+MODEL_FUNCTIONS = [name for name in bj.__all__ if getattr(bj, name).__module__.startswith("bijectory.models.flows.")]
+
+
+def laws(row: Row, **bounds: float) -> dict[str, Law]:
+    thing = specimen(row)
+    assert isinstance(thing.module, bj.ExactModel)
+    return model_laws(thing.module, thing.x, thing.context, **bounds)
+
+
+HELD = [(row, law) for row in MODELS for law in laws(row) if law not in row.exceptions]
+LOOSENED = [row for row in MODELS if row.tolerances or row.exceptions]
+
+
+@pytest.mark.parametrize(("row", "law"), HELD, ids=[f"{row.id}: {law}" for row, law in HELD])
+def test_law(row: Row, law: str) -> None:
+    check = hold(law, laws(row, **row.bounds())[law])
+    assert check.passed, str(check)
+    assert "not decided" not in check.note
+
+
+def test_no_model_needs_a_tolerance_or_an_exception() -> None:
+    assert [row.id for row in LOOSENED] == []
+
+
+@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.id)
+def test_a_model_survives_saving(row: Row) -> None:
+    thing = specimen(row)
+    fresh = row.make().eval()
+    fresh.load_state_dict(load(save(thing.module.state_dict())), strict=True)
+    with torch.no_grad():
+        assert torch.equal(thing.module.log_prob(thing.x, thing.context), fresh.log_prob(thing.x, thing.context))
+
+
+@pytest.mark.parametrize("name", MODEL_FUNCTIONS)
+def test_every_model_function_stands_in_the_zoo(name: str) -> None:
+    assert any(row.id.split(",")[0] == name for row in MODELS)
+
+
+# An exact model that is no flow
+
+
+class Crosses(bj.ExactModel):
+    """Half a normal around −2, half one around 2, in each of ``features`` dimensions."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.event_shape = (features,)
+        self.centre = nn.Parameter(torch.tensor(2.0))
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        sides = torch.stack([x - self.centre, x + self.centre])
+        constant = math.log(2) + 0.5 * math.log(2 * math.pi)
+        return (torch.logsumexp(-0.5 * sides.square(), 0) - constant).sum(-1)
+
+    def sample(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        size = (*as_shape(shape), *self.event_shape)
+        side = torch.randint(2, size, generator=generator, dtype=self.centre.dtype)
+        return (2 * side - 1) * self.centre + torch.randn(size, generator=generator, dtype=self.centre.dtype)
+
+
+@pytest.mark.parametrize("features", [1, 2, 3])
+def test_an_exact_model_that_is_no_flow(features: int) -> None:
+    model = Crosses(features)
+    checks = check_exact(model, model.sample(128, generator=torch.Generator().manual_seed(0)).detach())
+    assert [str(check) for check in checks if not check.passed] == []
+    assert not {"log-det", "latent density"} & {check.law for check in checks}
+
+
+def test_another_seed_gives_other_figures_and_the_same_seed_the_same() -> None:
+    model, x = Crosses(1), torch.linspace(-3, 3, 32)[:, None]
+    first, again, other = (check_exact(model, x, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_a_context_of_another_width_is_refused() -> None:
+    with pytest.raises(InputError, match="expected 2 features, got none"):
+        check_exact(bj.maf(3, context_dim=2), torch.randn(8, 3))
+
+
+# Bounds
+
+
+class Steps(bj.BoundModel):
+    """A latent z ~ N(0, 1) and x | z ~ N(z, 1), so that x ~ N(0, 2); the bound's q(z | x) is off the posterior N(x/2, 1/2) by ``shift``.
+
+    log p(x) >= E_q[log p(x|z) + log p(z) − log q(z|x)], and the mean of ``draws`` weights inside the logarithm comes closer.
+    """
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.event_shape = (1,)
+        self.shift = nn.Parameter(torch.tensor(shift))
+
+    def sample(
+        self,
+        shape: int | Sequence[int] = (),
+        context: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        size = (*as_shape(shape), 1)
+        return math.sqrt(2) * torch.randn(size, generator=generator, dtype=self.shift.dtype)
+
+    def log_prob_bound(
+        self, x: Tensor, context: Tensor | None = None, *, draws: int = 1, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        noise = torch.randn((draws, *x.shape), generator=generator, dtype=x.dtype)
+        z = 0.5 * x + self.shift + math.sqrt(0.5) * noise
+
+        def normal(u: Tensor, variance: float) -> Tensor:
+            return (-0.5 * u.square() / variance - 0.5 * math.log(2 * math.pi * variance)).sum(-1)
+
+        weight = normal(x - z, 1) + normal(z, 1) - normal(z - 0.5 * x - self.shift, 0.5)
+        value = torch.logsumexp(weight, 0) - math.log(draws)
+        reconstruction = normal(x - z, 1).mean(0)
+        return value, {"reconstruction": reconstruction, "rest": value - reconstruction}
+
+
+def exact_steps(x: Tensor) -> Tensor:
+    return (-0.25 * x.double().square() - 0.5 * math.log(4 * math.pi)).sum(-1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5], ids=["tight", "loose"])
+def test_a_bound_keeps_its_laws(shift: float) -> None:
+    model = Steps(shift)
+    x = model.sample(64, generator=torch.Generator().manual_seed(0))
+    checks = check_bound(model, x, exact_steps(x))
+    assert [str(check) for check in checks if not check.passed] == []
+    assert [check.law for check in checks] == ["sample shapes", "seeded", "terms", "more draws", "bound"]
+
+
+def test_a_bound_is_held_against_an_exact_model() -> None:
+    model = Steps(0.5)
+    truth = bj.Flow(bj.Normal((1,)), bj.ConstantAffine(torch.zeros(1), torch.full((1,), math.sqrt(2))))
+    x = model.sample(64, generator=torch.Generator().manual_seed(0))
+    by_model, by_numbers = check_bound(model, x, truth)[-1], check_bound(model, x, exact_steps(x))[-1]
+    assert by_model.passed
+    assert by_model.figure == pytest.approx(by_numbers.figure, abs=1e-6)
+
+
+def test_without_an_exact_value_no_bound_is_held_against_it() -> None:
+    model = Steps(0.0)
+    assert "bound" not in {check.law for check in check_bound(model, torch.randn(8, 1))}

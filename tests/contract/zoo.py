@@ -1,0 +1,324 @@
+"""One table of every transform and model, with its domain, its tolerances and its exceptions, each with a reason.
+
+To add a map or a model, add a row; the laws of `bijectory.testing` that apply to it follow. Parameters are moved from where they start,
+by seeded noise: with the zero-initialised last layers of a fresh model, a law would test the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import bijectory as bj
+from bijectory.numerics.seeds import generator_for
+
+Sampler = Callable[[tuple[int, ...], torch.Generator], Tensor]
+ROWS = 96
+
+
+@dataclass(frozen=True)
+class Loosened:
+    """A bound other than the contract's, and why."""
+
+    bound: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A transform or a model: how to make it, what its data look like, and where the contract does not hold for it."""
+
+    id: str
+    make: Callable[[], nn.Module]
+    event_shape: tuple[int, ...]
+    context_dim: int = 0
+    data: Sampler = field(default=lambda shape, g: torch.randn(shape, generator=g))
+    noise: float = 0.1
+    change: Callable[[nn.Module], None] | None = None
+    tolerances: Mapping[str, Loosened] = field(default_factory=dict)
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+
+    def bounds(self) -> dict[str, float]:
+        """The row's own bounds, as keyword arguments of the contract."""
+        return {name: loosened.bound for name, loosened in self.tolerances.items()}
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A row's map or model with its parameters moved, rows of its domain, and their contexts."""
+
+    module: nn.Module
+    x: Tensor
+    context: Tensor | None
+
+
+@cache
+def specimen(row: Row) -> Specimen:
+    """The row made, once a session: laws work on copies."""
+    generator = generator_for("zoo", row.id)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        module = row.make()
+    x = row.data((ROWS, *row.event_shape), generator)
+    context = torch.randn(ROWS, row.context_dim, generator=generator) if row.context_dim else None
+    if isinstance(module, bj.SampleModel):
+        bj.initialise(module, x, context)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(row.noise * torch.randn(parameter.shape, generator=generator))
+        if row.change is not None:
+            row.change(module)
+    return Specimen(module.eval(), x, context)
+
+
+# Where data live
+
+
+def spread(low: float, high: float) -> Sampler:
+    """Uniform between low and high."""
+    return lambda shape, g: low + (high - low) * torch.rand(shape, generator=g)
+
+
+def scaled(loc: float, scale: float) -> Sampler:
+    """Normal, away from the origin and of another scale than 1."""
+    return lambda shape, g: loc + scale * torch.randn(shape, generator=g)
+
+
+def positive(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+    """Log-normal."""
+    return torch.exp(0.5 * torch.randn(shape, generator=g))
+
+
+def crescent(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+    """Two bent, correlated columns and, beyond them, sums of neighbours: dependence that no standardising removes."""
+    x = torch.randn(shape, generator=g)
+    for column in range(1, shape[-1]):
+        x[..., column] = 0.5 * x[..., column] + 0.5 * (x[..., column - 1] ** 2 - 1)
+    return 3 + 2 * x
+
+
+# How parameters are moved
+
+
+def biases(value: float) -> Callable[[nn.Module], None]:
+    """Every bias of a last layer becomes ``value``."""
+
+    def change(module: nn.Module) -> None:
+        for part in module.modules():
+            if isinstance(part, bj.MLP):
+                part.last.bias.fill_(value)
+            elif isinstance(part, bj.MADE):
+                part.layers[-1].bias.fill_(value)
+
+    return change
+
+
+# Parts
+
+HIDDEN = (16,)
+SPLINE, SMALL_SPLINE = bj.RationalQuadraticSpline(), bj.RationalQuadraticSpline(2, 3.0)
+AFFINE, SIGMOID_AFFINE = bj.Affine(), bj.SigmoidAffine()
+# Nets hold what they read within ten deviations, as the models' do: see the row "coupling, net without input bound".
+HELD: dict[str, Any] = {"hidden": HIDDEN, "input_bound": 10.0}
+
+
+def coupling(partition: bj.Partition, elementwise: Any, **settings: Any) -> bj.Coupling:
+    out = (len(partition.moving), elementwise.num_params)
+    return bj.Coupling(partition, elementwise, bj.MLP(len(partition.staying), out, **{**HELD, **settings}))
+
+
+def autoregressive(features: int, elementwise: Any, **settings: Any) -> bj.Autoregressive:
+    return bj.Autoregressive(elementwise, bj.MADE(features, elementwise.num_params, **{**HELD, **settings}))
+
+
+def halves(elementwise: Any, features: int = 4, **settings: Any) -> bj.Coupling:
+    return coupling(bj.Partition.halves(features), elementwise, **settings)
+
+
+def two_couplings() -> bj.Chain:
+    swap = bj.Permute((4, 3, 2, 1, 0))
+    return bj.Chain([bj.Standardise((5,)), halves(AFFINE, 5), swap, halves(AFFINE, 5)])
+
+
+def nested_chains() -> bj.Chain:
+    inner = bj.Chain([bj.ActNorm((2,)), bj.Inverse(bj.Permute((1, 0)))])
+    return bj.Chain([bj.logit(), inner, bj.Softplus()])
+
+
+def many_features() -> bj.Chain:
+    """One of each kind of layer, too large for its Jacobian to be formed whole."""
+    size = 300
+    net = bj.MADE(size, 2, hidden=(size,), activation="tanh", input_bound=10.0)
+    return bj.Chain(
+        [
+            bj.Standardise((size,)),
+            coupling(bj.Partition.even_odd(size), AFFINE),
+            bj.Permute(tuple(range(size))[::-1]),
+            bj.ActNorm((size,)),
+            bj.Autoregressive(AFFINE, net),
+            bj.Inverse(coupling(bj.Partition.halves(size), SPLINE)),
+            bj.Chain([bj.Softplus(), bj.Inverse(bj.Softplus())]),
+        ]
+    )
+
+
+def small_steps(module: nn.Module) -> None:
+    module.affine.set(torch.full((3,), 100.0), torch.full((3,), 7.0))  # type: ignore[operator, union-attr]
+
+
+ELEMENTWISE = {
+    "shift": bj.Shift(),
+    "affine": AFFINE,
+    "sigmoid affine": SIGMOID_AFFINE,
+    "spline": SPLINE,
+    "gaussian mixture": bj.MixtureCDF(4, "gaussian"),
+    "logistic mixture": bj.MixtureCDF(4, "logistic"),
+}
+PARTITIONS = {
+    "halves": bj.Partition.halves(5),
+    "even and odd": bj.Partition.even_odd(5, flip=True),
+    "index set": bj.Partition(5, (0, 1, 3)),
+}
+
+STAYS = {"context": "one coupling leaves the part that stays as it is, whatever the context"}
+# The shift is 60 too, so that z = x/20 − 60 (x/100 − 60 for the sigmoid's floor): float32 rounds 60 by 2e-6, in x by 4e-5 (2e-4).
+SMALLEST = {
+    "round_trip_float32": Loosened(3e-4, "z = x/20 − 60 is rounded by 2e-6, which is 4e-5 in x; x/100 − 60 loses 2e-4")
+}
+FAR_AWAY = {
+    "far": Loosened(
+        1.0, "its parameters go on with x: 100 deviations out slopes fall to 1e-6 and below, less than float32 resolves"
+    )
+}
+
+SIMPLE = [
+    Row("permute", lambda: bj.Permute((2, 0, 1)), (3,)),
+    Row("permute one", lambda: bj.Permute((0,)), (1,)),
+    Row("constant affine", lambda: bj.ConstantAffine(torch.tensor([1.0, -2.0]), torch.tensor([0.1, 30.0])), (2,)),
+    Row("constant affine image", lambda: bj.ConstantAffine(torch.zeros(2, 3, 3), 2 * torch.ones(2, 3, 3)), (2, 3, 3)),
+    Row("standardise", lambda: bj.Standardise((3,)), (3,), data=scaled(100, 7), change=small_steps),
+    Row("actnorm", lambda: bj.ActNorm((3,)), (3,), noise=1.0),
+    Row("actnorm image", lambda: bj.ActNorm((2, 3, 3)), (2, 3, 3), noise=1.0),
+    Row("diagonal scale", lambda: bj.DiagonalScale((3,)), (3,), noise=1.0),
+    Row("exp", bj.Exp, (3,)),
+    Row("exp of numbers", lambda: bj.Exp(event_dim=0), ()),
+    Row("softplus", bj.Softplus, (3,)),
+    Row("sigmoid", bj.Sigmoid, (3,)),
+    Row("logit", bj.logit, (3,), data=spread(0.01, 0.99)),
+    Row("log", lambda: bj.Inverse(bj.Exp()), (3,), data=positive),
+    Row("inverse softplus", lambda: bj.Inverse(bj.Softplus()), (3,), data=positive),
+    Row("chain", two_couplings, (5,)),
+    Row("chain of chains", nested_chains, (2,), data=spread(0.05, 0.95)),
+    Row("chain, 300 features", many_features, (300,), noise=0.02),
+]
+
+COUPLINGS = [
+    *(
+        Row(f"coupling, {name}, {where}", partial(coupling, partition, elementwise), (5,))
+        for name, elementwise in ELEMENTWISE.items()
+        for where, partition in PARTITIONS.items()
+    ),
+    Row("coupling, two features", lambda: halves(AFFINE, 2), (2,)),
+    Row("coupling, weight norm", lambda: halves(AFFINE, weight_norm=True), (4,)),
+    Row("coupling, context", lambda: halves(SPLINE, context_dim=2), (4,), context_dim=2, exceptions=STAYS),
+    Row("coupling, largest scale", lambda: halves(AFFINE), (4,), change=biases(60.0)),
+    Row("coupling, smallest scale", lambda: halves(AFFINE), (4,), change=biases(-60.0), tolerances=SMALLEST),
+    Row("coupling, floor of scale", lambda: halves(SIGMOID_AFFINE), (4,), change=biases(-60.0), tolerances=SMALLEST),
+    Row("coupling, spline of two bins", lambda: halves(SMALL_SPLINE, 3), (3,), noise=0.3),
+    Row("coupling, deep net", lambda: halves(AFFINE, hidden=(8, 8, 8), activation="tanh"), (4,)),
+    Row("coupling, net without input bound", lambda: halves(SPLINE, input_bound=None), (4,), tolerances=FAR_AWAY),
+]
+
+AUTOREGRESSIVE = [
+    *(
+        Row(f"autoregressive, {name}", partial(autoregressive, 4, elementwise), (4,))
+        for name, elementwise in ELEMENTWISE.items()
+        if name not in ("shift", "sigmoid affine")
+    ),
+    Row("autoregressive, weight norm", lambda: autoregressive(3, AFFINE, weight_norm=True), (3,)),
+    Row("autoregressive, permuted order", lambda: autoregressive(4, SPLINE, order=(2, 0, 3, 1)), (4,)),
+    Row("autoregressive, two layers", lambda: autoregressive(3, bj.MixtureCDF(3), hidden=(16, 16)), (3,)),
+    Row("autoregressive, one feature", lambda: autoregressive(1, bj.MixtureCDF(5)), (1,), noise=0.3),
+    Row("autoregressive, context", lambda: autoregressive(3, AFFINE, context_dim=2), (3,), context_dim=2),
+    Row("autoregressive, one feature, context", lambda: autoregressive(1, SPLINE, context_dim=1), (1,), context_dim=1),
+    Row(
+        "autoregressive, smallest scale",
+        lambda: autoregressive(3, AFFINE),
+        (3,),
+        change=biases(-60.0),
+        tolerances=SMALLEST,
+    ),
+    Row("inverse autoregressive, affine", lambda: bj.Inverse(autoregressive(4, AFFINE)), (4,)),
+    Row("inverse autoregressive, spline", lambda: bj.Inverse(autoregressive(4, SPLINE)), (4,)),
+    Row("inverse autoregressive, mixture", lambda: bj.Inverse(autoregressive(3, bj.MixtureCDF(3))), (3,)),
+    Row(
+        "inverse autoregressive, context",
+        lambda: bj.Inverse(autoregressive(3, AFFINE, context_dim=2)),
+        (3,),
+        context_dim=2,
+    ),
+]
+
+TRANSFORMS = [*SIMPLE, *COUPLINGS, *AUTOREGRESSIVE]
+
+
+def unit_square() -> bj.Flow:
+    """A density that ends at the sides of a square."""
+    return bj.Flow(bj.Normal((2,)), bj.Chain([bj.logit(), halves(AFFINE, 2)]))
+
+
+def half_line() -> bj.Flow:
+    """A density of positive numbers, with a tail that falls like a power."""
+    return bj.Flow(bj.Logistic((1,)), bj.Chain([bj.Inverse(bj.Exp()), bj.ActNorm((1,))]))
+
+
+def positive_octant() -> bj.Flow:
+    """A density of positive numbers in three dimensions, where no quadrature tells its support."""
+    return bj.Flow(bj.Normal((3,)), bj.Chain([bj.Inverse(bj.Softplus()), autoregressive(3, AFFINE)]))
+
+
+def image() -> bj.Flow:
+    """A density over events of three dimensions."""
+    shape = (2, 3, 3)
+    return bj.Flow(bj.Normal(shape), bj.Chain([bj.Standardise(shape), bj.ActNorm(shape)]))
+
+
+mixture_cdf = partial(bj.mixture_cdf, components=4, hidden=HIDDEN)
+realnvp = partial(bj.realnvp, depth=4, hidden=HIDDEN)
+nice = partial(bj.nice, depth=4, hidden=HIDDEN)
+nsf = partial(bj.nsf, depth=3, hidden=HIDDEN)
+maf = partial(bj.maf, depth=3, hidden=HIDDEN)
+
+MODELS = [
+    Row("flow, normal", lambda: bj.Flow(bj.Normal((2,)), bj.Permute((1, 0))), (2,)),
+    Row("flow, half line", half_line, (1,), data=positive),
+    Row("flow, unit square", unit_square, (2,), data=spread(0.05, 0.95)),
+    Row("flow, positive octant", positive_octant, (3,), data=positive),
+    Row("flow, image", image, (2, 3, 3), data=scaled(1, 2)),
+    Row("mixture_cdf", lambda: mixture_cdf(2), (2,), data=crescent),
+    Row("mixture_cdf, logistic", lambda: mixture_cdf(2, kind="logistic"), (2,), data=crescent),
+    Row("mixture_cdf, one feature", lambda: mixture_cdf(1), (1,), data=scaled(-4, 0.3), noise=0.3),
+    Row("mixture_cdf, one feature, context", lambda: mixture_cdf(1, components=3, context_dim=2), (1,), context_dim=2),
+    Row("mixture_cdf, three features", lambda: mixture_cdf(3, components=3, weight_norm=True), (3,), data=crescent),
+    Row("realnvp", lambda: realnvp(2), (2,), data=crescent, noise=0.05),
+    Row("realnvp, normal base", lambda: realnvp(2, base="normal", actnorm=False), (2,), data=crescent, noise=0.05),
+    Row("realnvp, five features", lambda: realnvp(5, weight_norm=True), (5,), data=crescent, noise=0.05),
+    Row("realnvp, context", lambda: realnvp(3, context_dim=2), (3,), context_dim=2, data=scaled(50, 10), noise=0.05),
+    Row("nice", lambda: nice(2), (2,), data=crescent),
+    Row("nice, context", lambda: nice(3, context_dim=1), (3,), context_dim=1, data=scaled(-20, 5)),
+    Row("nsf", lambda: nsf(2), (2,), data=crescent, noise=0.05),
+    Row("nsf, three features", lambda: nsf(3, depth=5), (3,), data=crescent, noise=0.05),
+    Row("nsf, autoregressive", lambda: nsf(3, depth=2, structure="autoregressive"), (3,), data=crescent, noise=0.05),
+    Row("nsf, one feature", lambda: nsf(1, depth=2), (1,), data=scaled(0, 1e-3), noise=0.3),
+    Row("nsf, context", lambda: nsf(2, depth=2, context_dim=3), (2,), context_dim=3, data=crescent, noise=0.05),
+    Row("nsf, one feature, context", lambda: nsf(1, depth=2, context_dim=1), (1,), context_dim=1),
+    Row("maf", lambda: maf(2), (2,), data=crescent, noise=0.05),
+    Row("maf, four features", lambda: maf(4), (4,), data=crescent, noise=0.05),
+    Row("maf, context", lambda: maf(3, context_dim=2), (3,), context_dim=2, noise=0.05),
+    Row("maf, one feature, context", lambda: maf(1, context_dim=1), (1,), context_dim=1, noise=0.05),
+]
