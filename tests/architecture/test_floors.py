@@ -129,8 +129,20 @@ def constants(module: str, source: str) -> Iterator[tuple[float, str]]:
     """255, 256, 127.5 and log 2 outside the two rooms where grey levels and bits are counted."""
     if module in CONSTANT_ROOMS:
         return
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value in (127.5, 255, 256):
+    tree = ast.parse(source)
+    # 256 rows are nobody's grey levels: the number counts where something is computed with it. 255 and 127.5 count everywhere.
+    used = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp | ast.UnaryOp)
+        for part in ast.iter_child_nodes(node)
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and type(node.value) in (int, float)
+            and (node.value in (127.5, 255) or (node.value == 256 and id(node) in used))
+        ):
             yield (
                 float(node.value),
                 f"{at(module, node)}: {node.value} belongs to models/quantised.py or evaluation/likelihood.py",

@@ -1,30 +1,34 @@
-"""A finished run, made once, and a way to call the real command."""
+"""A finished run, made once, and a way to call the command: in this process, where importing torch is paid once."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from bijectory.cli.main import main
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def call(*words: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """``bijectory words…`` in a process of its own, as a person would."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "bijectory", *map(str, words)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+def call(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``bijectory words…`` through the same door as the console script; a traceback would come out as an exception."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["bijectory", *map(str, words)]),
+        pytest.raises(SystemExit) as left,
+    ):
+        main()
+    return subprocess.CompletedProcess(list(words), int(left.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,9 +84,6 @@ def test_verify_passes_and_says_so(command: Command, finished: Path) -> None:
 
 
 def test_a_pipe_that_closes_early_is_quiet(finished: Path) -> None:
-    import subprocess
-    import sys
-
     text = f"{sys.executable} -m bijectory sample {finished} -n 20000 | head -1"
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "x1,x2"

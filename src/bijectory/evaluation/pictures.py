@@ -185,10 +185,10 @@ def box(x: Tensor) -> tuple[Tensor, Tensor]:
     x (rows, d) -> (d,), (d,). A thousandth of the rows at either end is left out of the range, and a tenth of it added as a margin.
     """
     ends = x.detach().cpu().double()[:100_000].quantile(torch.tensor([0.001, 0.999], dtype=torch.float64), dim=0)
-    margin = 0.1 * (ends[1] - ends[0])
-    low, high = ends[0] - margin, ends[1] + margin
+    low, high = ends[0], ends[1]
     homework = (low >= -4) & (high <= 4) & (high - low >= 2)
-    return torch.where(homework, -4.0, low).float(), torch.where(homework, 4.0, high).float()
+    margin = 0.1 * (high - low)
+    return torch.where(homework, -4.0, low - margin).float(), torch.where(homework, 4.0, high + margin).float()
 
 
 def _groups(rows: Rows) -> Iterator[tuple[int, Any]]:

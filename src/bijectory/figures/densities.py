@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ def density_map(theme: Theme, density: Floats, box: Box, columns: tuple[str, ...
     shares = (0, 0.04, 0.16, 0.36, 0.64, 1)
     bar.set_ticks([peak * share for share in shares], labels=[f"{peak * share:.2g}" for share in shares])
     bar.ax.tick_params(colors=theme.ink, labelsize=POINTS - 1, length=3, width=0.7)
-    bar.outline.set(edgecolor=theme.faint, linewidth=0.7)  # type: ignore[operator]
+    bar.outline.set(edgecolor=theme.faint, linewidth=0.7)
     bar.set_label("density per unit area", color=theme.ink, fontsize=POINTS - 1, labelpad=1)
     name_axes(axes, theme, *columns)
     return figure
@@ -50,7 +52,7 @@ def plane(figure: Figure, theme: Theme, box: Box, columns: tuple[str, ...]) -> N
     name_axes(axes, theme, *columns)
 
 
-def plane_aspect(box: Box) -> str:
+def plane_aspect(box: Box) -> Literal["equal", "auto"]:
     """Equal units on both axes, unless one of them is more than twice as long."""
     sides = box[1] - box[0]
     return "equal" if sides.max() <= 2 * sides.min() else "auto"
@@ -73,7 +75,7 @@ def density_line(theme: Theme, x: Floats, learned: Floats, true: Floats | None, 
 def line_samples(theme: Theme, samples: Floats, data: Floats, box: Box, column: str) -> Figure:
     """Histograms of samples and of data rows, (n,) each, in the same bins."""
     figure, axes = new_curves(theme)
-    bins = np.linspace(float(box[0][0]), float(box[1][0]), 61)
+    bins = np.linspace(float(box[0][0]), float(box[1][0]), 61).tolist()
     axes.hist(data, bins, density=True, color=theme.faint, alpha=0.4, label="data")
     axes.hist(samples, bins, density=True, histtype="step", color=theme.series[0], linewidth=1.6, label="samples")
     axes.margins(x=0)

@@ -41,7 +41,7 @@ def _keyed(labels: Labels) -> bool:
 def _scatter(figure: Figure, theme: Theme, x: Floats, labels: Labels) -> None:
     axes = figure.axes[0]
     colours = theme.series[0] if labels is None else [label_colour(theme, int(label)) for label in labels]
-    axes.scatter(*x.T, s=5, c=colours, alpha=0.7, linewidths=0, clip_on=False)
+    axes.scatter(x[:, 0], x[:, 1], s=5, c=colours, alpha=0.7, linewidths=0, clip_on=False)
     if labels is not None and _keyed(labels):
         classes = [int(label) for label in np.unique(labels)]
         keys = [

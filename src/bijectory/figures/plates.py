@@ -102,7 +102,7 @@ def _density_plates(arrays: Arrays, columns: Columns, box: Box, peak: float | No
     apart = "" if between is None else f" It puts {100 * between:.1f} % of its mass elsewhere than the true one."
     learned = _density_words("learned", log_density, arrays, columns) + apart
     if log_density.ndim == 1:
-        x = np.linspace(*(float(end[0]) for end in box), 2 * len(log_density) + 1)[1::2]
+        x = np.linspace(float(box[0][0]), float(box[1][0]), 2 * len(log_density) + 1)[1::2]
         true = None if log_truth is None else _density(log_truth)
         return [
             Plate(
@@ -205,7 +205,7 @@ def _latent_plates(arrays: Arrays, columns: Columns, box: Box, peak: float | Non
 
 def _grid_plates(arrays: Arrays, columns: Columns, box: Box, peak: float | None) -> list[Plate]:
     x, u, family = arrays["x"], arrays["latents"], arrays["family"]
-    inside = np.isfinite(u).all(-1)
+    inside = np.asarray(np.isfinite(u).all(-1))
     lines, share = len(family) // 2, inside.mean()
     return [
         Plate(

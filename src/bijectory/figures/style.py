@@ -61,6 +61,7 @@ DARK = Theme(
 def new_curves(theme: Theme) -> tuple[Figure, Axes]:
     """A panel for curves, which finds its own margins. No pyplot: nothing is remembered between figures."""
     figure = Figure(figsize=(WIDTH, SIDE + BOTTOM), layout="constrained", facecolor=theme.paper)
+    FigureCanvasAgg(figure)
     return figure, _dressed(figure.add_subplot(), theme)
 
 
@@ -69,6 +70,7 @@ def new_square(theme: Theme, *, legend: bool = False, bar: bool = False) -> tupl
     below = BOTTOM + bar * BAR
     height = below + SIDE + TOP + legend * LEGEND
     figure = Figure(figsize=(WIDTH, height), facecolor=theme.paper)
+    FigureCanvasAgg(figure)
     return figure, _dressed(figure.add_axes((LEFT / WIDTH, below / height, SIDE / WIDTH, SIDE / height)), theme)
 
 
@@ -79,7 +81,6 @@ def bar_axes(figure: Figure, theme: Theme) -> Axes:
 
 
 def _dressed(axes: Axes, theme: Theme) -> Axes:
-    FigureCanvasAgg(axes.figure)
     axes.set_facecolor(theme.paper)
     axes.tick_params(colors=theme.ink, labelsize=POINTS, length=3.5, width=0.7)
     for spine in axes.spines.values():
@@ -100,7 +101,17 @@ def open_axes(axes: Axes) -> None:
 
 def add_legend(axes: Axes, theme: Theme, **options: Any) -> None:
     """The legend, in the theme's ink, on a paper that lets what lies under it shine through a little."""
-    legend = axes.legend(facecolor=theme.paper, edgecolor="none", framealpha=0.85, fontsize=POINTS, labelcolor=theme.ink, handlelength=1.4, **options)
+    if not options.get("handles") and not axes.get_legend_handles_labels()[0]:
+        return
+    legend = axes.legend(
+        facecolor=theme.paper,
+        edgecolor="none",
+        framealpha=0.85,
+        fontsize=POINTS,
+        labelcolor=theme.ink,
+        handlelength=1.4,
+        **options,
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
 

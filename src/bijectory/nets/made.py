@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .mlp import Linear, activation_named, bounded, check_context
+from .mlp import Linear, activation_named, check_context, squashed
 
 
 def made_masks(in_degrees: Tensor, hidden_degrees: Sequence[Tensor], out_degrees: Tensor) -> list[Tensor]:
@@ -69,10 +69,10 @@ class MADE(nn.Module):
         order: Sequence[int] | None = None,
         weight_norm: bool = False,
         zero: bool = True,
-        input_bound: float | None = None,
+        squash: bool = False,
     ) -> None:
         super().__init__()
-        self.input_bound = input_bound
+        self.squash = squash
         self.order = tuple(range(features)) if order is None else tuple(order)
         if sorted(self.order) != list(range(features)):
             raise InputError(f"order: expected each of 0..{features - 1} once, got {self.order}")
@@ -103,7 +103,7 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         check_context(context, self.context_dim)
         first, *rest = self._linears()
-        h = first(bounded(x, self.input_bound))
+        h = first(squashed(x, self.squash))
         if self.context_layer is not None:
             h = h + self.context_layer(context)
         for layer in rest:
@@ -122,7 +122,7 @@ class MADE(nn.Module):
         rank, layers = cache.rank, self._linears()
         values = cache.values
         if previous is not None:
-            column = bounded(previous, self.input_bound).unsqueeze(-1)
+            column = squashed(previous, self.squash).unsqueeze(-1)
             values = column if values is None else torch.cat([values, column], -1)
         # `below` holds, layer by layer, the units of degree <= rank: those before it come from the cache, the new ones are made here.
         below, hidden = values, []

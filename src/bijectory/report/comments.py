@@ -86,5 +86,6 @@ def _within_classes(name: str, rows: Sequence[Measured]) -> list[str]:
     others = [row for row in rows if row.p >= SURPRISING]
     count = "any class" if not others else f"{len(apart)} of {len(rows)} classes"
     return [
-        f"It is not uniform within {count}; farthest from it in class {most.group} (KS {most.distance:.3f}, {p_words(most.p)}, n = {most.n:,})."
+        f"It is not uniform within {count}; farthest from it in class {most.group} "
+        f"(KS {most.distance:.3f}, {p_words(most.p)}, n = {most.n:,})."
     ]

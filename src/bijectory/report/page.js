@@ -4,7 +4,7 @@
   const colours = JSON.parse(document.getElementById("colours").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const SECONDS = 8, DOT = 1.6, BINS = 20;
+  const SECONDS = 8, LEAST = 5, DOT = 1.6, BINS = 20; // a film lasts so long, or passes so many frames a second
 
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const words = (text) => {
@@ -119,9 +119,10 @@
       button.setAttribute("aria-label", "Play the animation");
     }
 
+    const rate = Math.max(LEAST, last / SECONDS);
     function tick(now) {
       if (!playing) return;
-      const next = Math.min(last, place + (((now - before) / 1000) * last) / SECONDS);
+      const next = Math.min(last, place + ((now - before) / 1000) * rate);
       // Who asked for less motion sees one still after another.
       if (!calm.matches || Math.floor(next) !== Math.floor(place) || next === last) {
         place = calm.matches ? Math.floor(next) : next;

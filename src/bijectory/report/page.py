@@ -77,7 +77,7 @@ def render(readings: Sequence[Reading]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template.filters.update(p_words=p_words, figures=_significant)
+    template.filters.update(p_words=p_words, figures=_significant, minus=lambda text: text.replace("-", "−"))
     return template.get_template("page.html").render(
         title=", ".join(dict.fromkeys(reading.name for reading in readings)),
         sections=sections,
@@ -107,6 +107,10 @@ def _section(reading: Reading, anchor: str) -> Section:
     for name in ("density", "samples", "latents", "grid", "map"):
         if name in pictures:
             drawn[name] = plates(name, pictures[name], reading.columns, box=box, peak=peak)
+    if reading.dims == 1:
+        # One figure each would leave half of the page empty.
+        for beside, name in (("density", "map"), ("samples", "latents")):
+            drawn[beside] = [*drawn.get(beside, []), *drawn.pop(name, [])]
     section.figures = {name: [_show(plate, reading) for plate in found] for name, found in drawn.items() if found}
     if density is not None:
         section.gap = gap(density)
@@ -207,7 +211,7 @@ def _small(image: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     colours = Image.fromarray(image).convert("RGB").quantize()
-    return encode(np.asarray(colours.convert("RGB")), "WEBP", lossless=True, method=4)
+    return encode(np.asarray(colours.convert("RGB")), "WEBP", lossless=True, method=1)
 
 
 def _address(data: bytes, kind: str) -> str:

@@ -198,7 +198,8 @@ def _read_arrays(reading: Reading) -> None:
 
 def _load(reading: Reading, path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves a file open that it cannot read.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reading.missing.append(f"{path.name} cannot be read ({type(error).__name__}) and is left out")

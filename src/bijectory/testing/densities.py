@@ -148,7 +148,7 @@ def integral_is_one(
 
 def _by_quadrature(part: Slice, x: Tensor, generator: torch.Generator, draws: int, bound: float) -> Check:
     box = box_around(part, torch.cat([part.sample(draws, generator), x]))
-    result = box.integral(part.density, bound / 10)
+    result = box.integral(part.density, bound / 2)
     error = abs(result.value - 1)
     note = (
         f"integral {result.value:.6f} ± {result.error:.0e} by quadrature, {result.evaluations} points; "
@@ -181,7 +181,8 @@ class Weighted:
 
 def propose(part: Slice, x: Tensor, generator: torch.Generator, count: int) -> Weighted:
     """Points from half a kernel mixture of Student t around samples and data, half one broad Student t over them all."""
-    pool = torch.cat([part.sample(2048, generator), x])
+    # As many of the data as of the samples, so that a dimension missing from the samples is still proposed.
+    pool = torch.cat([part.sample(1024, generator), x[torch.randint(len(x), (1024,), generator=generator)]])
     dim = pool.shape[1]
     mean, deviation = pool.mean(0), pool.std(0).clamp_min(1e-12)
     scaled = (pool - mean) / deviation
@@ -202,7 +203,7 @@ def propose(part: Slice, x: Tensor, generator: torch.Generator, count: int) -> W
     wide = _student(white.square().sum(1) / 1.3**2, dim) - dim * math.log(1.3)
     near = _student(torch.cdist(white, white_centres).square() / width**2, dim) - dim * math.log(width)
     near = torch.logsumexp(near, 1) - math.log(len(centres))
-    log_q = torch.logaddexp(wide, near) - math.log(2) - volume
+    log_q = torch.logaddexp(wide, near) + math.log(0.5) - volume
 
     points = mean + deviation * points
     log_p = _log_prob_or_zero(part, pool, points)

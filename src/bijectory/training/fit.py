@@ -153,14 +153,16 @@ def fit(
     evaluators: Sequence[Evaluator] = (),
     log: Log | None = None,
     save: Callable[[State], None] | None = None,
+    stop: Callable[[], str | None] | None = None,
     resume: dict[str, Tensor] | None = None,
 ) -> State:
     """Train until the budget is spent; return the state.
 
     At step s (counted from 0) every update whose ``every`` divides s sees ``batches(s)``. ``log(step, terms, results)`` gets
     the mean of each term since the last row and what evaluators yielded. ``save(state)`` is called every
-    ``budget.save_every`` steps and at the end. ``resume`` takes ``State.tensors()`` of an earlier run with the same updates and
-    evaluators.
+    ``budget.save_every`` steps and at the end. ``stop()`` is asked after every step: where it gives a reason, the state is saved as
+    it is and training ends, with that reason in ``state.reason``. ``resume`` takes ``State.tensors()`` of an earlier run with the
+    same updates and evaluators.
 
     Raises NonFiniteError when more than ``budget.skips`` steps were lost to gradients that are not finite.
     """
@@ -176,6 +178,13 @@ def fit(
                     state.add(name, value.detach())
         state.step += 1
         state.seconds = time.monotonic() - started
+        interrupted = stop() if stop is not None and state.step < budget.steps else None
+        if interrupted is not None:
+            # Nothing else happens at this step: an evaluation here would be one that the uninterrupted run never made.
+            state.reason = interrupted
+            if save is not None:
+                save(state)
+            break
         if budget.seconds is not None and state.seconds >= budget.seconds:
             state.reason = "seconds"
         last = state.step == budget.steps or state.reason != "budget"

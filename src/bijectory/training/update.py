@@ -47,8 +47,8 @@ class Update:
 def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     """Loss → gradient → finite gate → clip → step → EMA. Returns the named terms, still on their device.
 
-    A gradient that is not finite changes nothing: the fused optimiser reads the flag on the device, so that no step waits for
-    the host. ``update.skipped`` counts such steps.
+    A gradient that is not finite changes nothing: on an accelerator the fused optimiser reads the flag where it is, so that no step
+    waits for the host. ``update.skipped`` counts such steps.
     """
     factor = update.schedule(step)
     for group in update.optimizer.param_groups:
@@ -61,12 +61,12 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     else:
         terms = _accumulate(update, batch, step)
     gradients = [p.grad for p in update.parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    norm = _total_norm(gradients)
     if update.clip is not None:
         torch.nn.utils.clip_grads_with_norm_(update.parameters, update.clip, norm, foreach=True)
     bad = (~torch.isfinite(norm)).to(torch.float32)
     update.skipped += bad
-    if update.optimizer.defaults.get("fused"):
+    if update.optimizer.defaults.get("fused") and bad.device.type != "cpu":
         # The flag that GradScaler hands to fused optimisers: where it is 1 the kernel leaves weights and moments alone.
         update.optimizer.found_inf = bad  # type: ignore[attr-defined]
         update.optimizer.grad_scale = None  # type: ignore[attr-defined]
@@ -76,6 +76,15 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     if update.ema is not None:
         update.ema.update()
     return {**terms, "gradient_norm": norm}
+
+
+def _total_norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all gradients together."""
+    if gradients[0].device.type == "cpu" and len({g.dtype for g in gradients}) == 1:
+        # On the CPU foreach_norm is a loop: for 48 small tensors, joining them first takes a third of its time. Elsewhere it is one
+        # kernel, and a second copy of all gradients would cost memory.
+        return torch.linalg.vector_norm(torch.cat([g.reshape(-1) for g in gradients]))
+    return torch.nn.utils.get_total_norm(gradients, foreach=True)
 
 
 def _accumulate(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -69,10 +69,13 @@ class Partition(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(*, features) -> the part that stays (*, a) and the part that moves (*, b)."""
+        # One split and not two slices: its gradient is one concatenation, theirs two zero-filled copies and a sum.
         if self._layout == "stay first":
-            return x[..., : len(self.staying)], x[..., len(self.staying) :]
+            staying, moving = x.split((len(self.staying), len(self.moving)), -1)
+            return staying, moving
         if self._layout == "move first":
-            return x[..., len(self.moving) :], x[..., : len(self.moving)]
+            moving, staying = x.split((len(self.moving), len(self.staying)), -1)
+            return staying, moving
         return x.index_select(-1, self._stay), x.index_select(-1, self._move)
 
     def merge(self, staying: Tensor, moving: Tensor) -> Tensor:

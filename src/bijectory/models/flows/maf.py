@@ -21,7 +21,7 @@ def maf(
     depth: int = 5,
     hidden: Sequence[int] = (128, 128),
     activation: str = "relu",
-    input_bound: float | None = 10.0,
+    squash: bool = True,
     scale: float = 3.0,
     context_dim: int = 0,
 ) -> Flow:
@@ -46,7 +46,7 @@ def maf(
             elementwise.num_params,
             hidden=hidden,
             activation=activation,
-            input_bound=input_bound,
+            squash=squash,
             context_dim=context_dim,
             order=tuple(order),
         )

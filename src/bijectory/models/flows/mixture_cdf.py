@@ -23,7 +23,7 @@ def mixture_cdf(
     kind: Kind = "gaussian",
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    input_bound: float | None = 4.0,
+    squash: bool = True,
     weight_norm: bool = False,
     context_dim: int = 0,
 ) -> Flow:
@@ -46,7 +46,7 @@ def mixture_cdf(
         elementwise.num_params,
         hidden=hidden,
         activation=activation,
-        input_bound=input_bound,
+        squash=squash,
         context_dim=context_dim,
         weight_norm=weight_norm,
     )

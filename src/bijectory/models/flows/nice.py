@@ -23,7 +23,7 @@ def nice(
     depth: int = 4,
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    input_bound: float | None = 10.0,
+    squash: bool = True,
     base: Literal["normal", "logistic"] = "normal",
     context_dim: int = 0,
 ) -> Flow:
@@ -48,7 +48,7 @@ def nice(
             (len(partition.moving), 1),
             hidden=hidden,
             activation=activation,
-            input_bound=input_bound,
+            squash=squash,
             context_dim=context_dim,
         )
         transforms.append(Coupling(partition, Shift(), net))

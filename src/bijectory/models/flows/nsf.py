@@ -26,7 +26,7 @@ def nsf(
     bins: int = 8,
     hidden: Sequence[int] = (128, 128),
     activation: str = "relu",
-    input_bound: float | None = 10.0,
+    squash: bool = True,
     bound: float = 5.0,
     structure: Literal["coupling", "autoregressive"] = "coupling",
     context_dim: int = 0,
@@ -55,7 +55,7 @@ def nsf(
                 elementwise.num_params,
                 hidden=hidden,
                 activation=activation,
-                input_bound=input_bound,
+                squash=squash,
                 context_dim=context_dim,
                 order=tuple(order),
             )
@@ -67,7 +67,7 @@ def nsf(
                 (len(partition.moving), elementwise.num_params),
                 hidden=hidden,
                 activation=activation,
-                input_bound=input_bound,
+                squash=squash,
                 context_dim=context_dim,
             )
             transforms.append(Coupling(partition, elementwise, net))

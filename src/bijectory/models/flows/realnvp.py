@@ -23,7 +23,7 @@ def realnvp(
     depth: int = 8,
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    input_bound: float | None = 4.0,
+    squash: bool = True,
     scale: float = 2.0,
     base: Literal["logistic", "normal"] = "logistic",
     actnorm: bool = True,
@@ -56,7 +56,7 @@ def realnvp(
             (len(partition.moving), elementwise.num_params),
             hidden=hidden,
             activation=activation,
-            input_bound=input_bound,
+            squash=squash,
             context_dim=context_dim,
             weight_norm=weight_norm,
         )
