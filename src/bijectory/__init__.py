@@ -25,6 +25,7 @@ _ROOMS = {
     "Exp": "transforms.elementwise",
     "Flow": "models.flow",
     "Inverse": "transforms.base",
+    "LULinear": "transforms.linear",
     "Logistic": "distributions.base",
     "MADE": "nets.made",
     "MLP": "nets.mlp",
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from .transforms.base import Chain, Inverse, Transform
     from .transforms.coupling import Coupling, Partition
     from .transforms.elementwise import Affine, Exp, Shift, Sigmoid, SigmoidAffine, Softplus, logit
-    from .transforms.linear import Permute
+    from .transforms.linear import LULinear, Permute
     from .transforms.mixtures import MixtureCDF
     from .transforms.normalise import ActNorm, ConstantAffine, DiagonalScale, Standardise
     from .transforms.splines import RationalQuadraticSpline

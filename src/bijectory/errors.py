@@ -64,6 +64,14 @@ class CheckpointError(RunError):
     """A checkpoint is truncated or altered, or gives other numbers than when it was saved."""
 
 
+class InterruptedTraining(BijectoryError):
+    """A signal asked training to stop; everything is saved. ``signal`` is its number."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 class NumericError(BijectoryError, ArithmeticError):
     """A computation has no trustworthy result."""
 

@@ -12,7 +12,7 @@ from bijectory.cli.main import VERBS
 
 NAMES = """
 ActNorm Affine Autoregressive BijectoryError BoundModel Chain ConstantAffine Coupling DiagonalScale EstimateModel ExactModel
-Exp Flow Inverse Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid
+Exp Flow Inverse LULinear Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid
 SigmoidAffine Softplus Standardise Transform initialise logit maf mixture_cdf nice nsf realnvp uniform_latents
 """.split()
 

@@ -196,6 +196,8 @@ FAR_AWAY = {
 
 SIMPLE = [
     Row("permute", lambda: bj.Permute((2, 0, 1)), (3,)),
+    Row("LU", lambda: bj.LULinear(5), (5,)),
+    Row("LU two", lambda: bj.LULinear(2), (2,)),
     Row("permute one", lambda: bj.Permute((0,)), (1,)),
     Row("constant affine", lambda: bj.ConstantAffine(torch.tensor([1.0, -2.0]), torch.tensor([0.1, 30.0])), (2,)),
     Row("constant affine image", lambda: bj.ConstantAffine(torch.zeros(2, 3, 3), 2 * torch.ones(2, 3, 3)), (2, 3, 3)),

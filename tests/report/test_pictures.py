@@ -78,7 +78,7 @@ def test_latents_of_a_normal_are_its_cdf() -> None:
 def test_the_mapped_grid_stays_where_data_are() -> None:
     grid = look(DensityPictures(flow(), splits(), 1))["grid"]
     inside = np.isfinite(grid["x"]).all(-1)
-    assert grid["x"].shape == (98, 400, 2) and (np.bincount(grid["family"]) == 49).all()
+    assert grid["x"].shape == (98, 300, 2) and (np.bincount(grid["family"]) == 49).all()
     # The least likely hundredth of a plane normal lies beyond radius √(2 log 100).
     assert np.linalg.norm(grid["x"][inside], axis=-1).max() < math.sqrt(2 * math.log(100)) + 0.2
     assert np.isfinite(grid["latents"]).all(-1).tolist() == inside.tolist()

@@ -1,4 +1,4 @@
-"""The verb table and the exit codes: 0 done, 1 a certificate that fails, 2 a mistake that is the user's to mend, 130 interrupted."""
+"""The verb table and the exit codes: 0 done, 1 a certificate that fails, 2 a mistake that is the user's to mend, 130 or 143 interrupted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import BijectoryError
+from ..errors import BijectoryError, InterruptedTraining
 from .evaluate import evaluate
 from .list import list_recipes
 from .report import report
@@ -70,6 +70,9 @@ def main() -> None:
     try:
         code = bijectory.main(standalone_mode=False, prog_name="bijectory")
         sys.stdout.flush()
+    except InterruptedTraining as error:
+        click.echo(f"bijectory: {error}", err=True)
+        code = 128 + error.signal
     except BijectoryError as error:
         click.echo(f"bijectory: {error}", err=True)
         code = 2

@@ -91,6 +91,8 @@ class DensityPictures(Pictures):
         if small:
             cells, points, fine, draws = 24, 200, 48, 200
         self.cells, self.fine, self.draws = cells, fine, draws
+        #: Lines of the mapped grid in each direction, and points on each.
+        self.lines = (13, 60) if small else (49, 300)
         self.dims = model.event_shape[0]
         self.low, self.high = box(splits.train.x)
         self.shown = splits.train.select(slice(0, points))
@@ -148,20 +150,21 @@ class DensityPictures(Pictures):
             found["labels"] = self.shown.labels.cpu().numpy().astype(np.int16)
         return found
 
-    def _mapped_grid(self, model: LatentModel, lines: int = 49, points: int = 400) -> dict[str, NDArray[Any]]:
+    def _mapped_grid(self, model: LatentModel) -> dict[str, NDArray[Any]]:
         """Lines of a regular grid in x and where the map takes them, only where the model finds data likely.
 
         Elsewhere the map is free to do anything, and its lines would cover those that mean something.
         """
+        lines, points = self.lines
         across = torch.linspace(0, 1, lines, dtype=torch.float64)[:, None].expand(lines, points)
         along = torch.linspace(0, 1, points, dtype=torch.float64).expand(lines, points)
         unit = torch.cat([torch.stack([across, along], -1), torch.stack([along, across], -1)])
         x = self.low.double() + (self.high - self.low).double() * unit
         least = log_prob_rows(model, self.shown.x.double().cpu()).quantile(0.01)
         seen = log_prob_rows(model, x.reshape(-1, 2)).reshape(x.shape[:-1]) >= least
-        latents = _latents(model, x)
+        latents = np.full(x.shape, np.nan, dtype=np.float32)
+        latents[seen.numpy()] = _latents(model, x[seen])
         x[~seen] = torch.nan
-        latents[~seen.numpy()] = np.nan
         return {"x": _array(x), "latents": latents, "family": np.repeat(np.arange(2, dtype=np.int16), lines)}
 
     def _uniformity(self, model: LatentModel) -> dict[str, NDArray[Any]]:

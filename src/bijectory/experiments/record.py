@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,13 +134,33 @@ class Run:
         return int(record["step"])
 
     def save_state(self, tensors: dict[str, Tensor]) -> None:
-        """Write state.safetensors."""
-        write_tensors(self.path / "state.safetensors", tensors)
+        """Write state.safetensors; the one before it is kept as state.previous.safetensors."""
+        path, previous = self.path / "state.safetensors", self.path / "state.previous.safetensors"
+        fresh = self.path / "state.next.safetensors"
+        write_tensors(fresh, tensors)
+        try:
+            if path.exists():
+                os.replace(path, previous)
+            # A kill between these two lines leaves the previous state, from which the run goes on just as well.
+            os.replace(fresh, path)
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be written ({error.strerror}); the states saved before are untouched"
+            ) from error
 
-    def load_state(self) -> dict[str, Tensor] | None:
-        """Read state.safetensors, or None where training was killed before the first."""
-        path = self.path / "state.safetensors"
-        return read_tensors(path)[0] if path.exists() else None
+    def load_state(self) -> tuple[dict[str, Tensor] | None, str | None]:
+        """The last whole state and, where the newest one is not, why; None where training was killed before the first."""
+        newest = [self.path / name for name in ("state.safetensors", "state.previous.safetensors")]
+        fault: str | None = None
+        for path in newest:
+            if path.exists():
+                try:
+                    return read_tensors(path)[0], fault
+                except CheckpointError as error:
+                    fault = str(error)
+        if fault is not None:
+            raise CheckpointError(f"{fault}; no earlier state is whole: train again under another name")
+        return None, None
 
     # results ---------------------------------------------------------------------------------------------------------
 

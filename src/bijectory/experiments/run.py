@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from .. import __version__
 from ..data.batches import Shuffled
 from ..data.splits import Rows, Schema, Splits, check_varies
-from ..errors import InputError, RunExistsError, RunIncompleteError, ShapeError
+from ..errors import InputError, InterruptedTraining, RunExistsError, RunIncompleteError, ShapeError
 from ..evaluation.likelihood import Score, bits_per_dim, evaluate_model, kind_of, log_prob_rows
 from ..evaluation.pictures import Picture, Pictures
 from ..models.base import SampleModel
@@ -25,6 +26,7 @@ from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
 from ..training.fit import Averaged, Evaluator, State, fit
 from ..training.initialise import initialise
+from ..training.interrupt import Interruption
 from . import knobs
 from .board import Board
 from .progress import Progress
@@ -124,7 +126,9 @@ def _fit(
     every = max(1, budget.steps // experiment.looks)
     best = KeepBest(model, Validation(model, splits.validation, every), every=every)
     looks = [Averaged(updates, best), *(Averaged(updates, e) for e in evaluators)]
-    saved = record.load_state() if resume else None
+    saved, fault = record.load_state() if resume else (None, None)
+    if fault is not None:
+        print(f"bijectory: {fault}; going on from the state before it", file=sys.stderr)
     done = 0 if saved is None else int(saved["step"])
     if resume:
         record.cut_metrics(done)
@@ -154,11 +158,27 @@ def _fit(
 
     try:
         batches = Shuffled(splits.train, budget.batch, seed)
-        state = fit(updates, batches, budget=budget, evaluators=looks, log=log, save=save, resume=saved)
+        with Interruption() as interruption:
+            state = fit(
+                updates,
+                batches,
+                budget=budget,
+                evaluators=looks,
+                log=log,
+                save=save,
+                stop=lambda: None if interruption.signal is None else interruption.signal.name,
+                resume=saved,
+            )
     finally:
         bar.close()
         if board is not None:
             board.close()
+    if interruption.signal is not None and state.reason == interruption.signal.name:
+        raise InterruptedTraining(
+            f"stopped by {state.reason} after step {state.step} of {budget.steps}, and saved; go on with "
+            f"`bijectory train {record.settings['recipe']} --run {record.path} --resume`",
+            interruption.signal,
+        )
     return state, best
 
 

@@ -53,9 +53,9 @@ def plane(figure: Figure, theme: Theme, box: Box, columns: tuple[str, ...]) -> N
 
 
 def plane_aspect(box: Box) -> Literal["equal", "auto"]:
-    """Equal units on both axes, unless one of them is more than twice as long."""
+    """Equal units on both axes, unless one is so much longer that the panel would be half empty."""
     sides = box[1] - box[0]
-    return "equal" if sides.max() <= 2 * sides.min() else "auto"
+    return "equal" if sides.max() <= 1.25 * sides.min() else "auto"
 
 
 def density_line(theme: Theme, x: Floats, learned: Floats, true: Floats | None, column: str) -> Figure:

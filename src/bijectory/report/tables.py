@@ -182,7 +182,7 @@ def _read_arrays(reading: Reading) -> None:
             continue
         if name == "frame":
             arrays = _load(reading, path)
-            if arrays is not None:
+            if arrays is not None and {"log_density", "latents"} <= arrays.keys():
                 reading.frames.append((int(step), arrays))
         elif int(step) >= newest.get(name, (-1, path))[0]:
             newest[name] = (int(step), path)

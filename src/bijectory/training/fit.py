@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..data.batches import Batch
 from ..errors import InputError, NonFiniteError
+from .compiled import CompiledStep
 from .update import Update, apply
 
 
@@ -169,22 +171,16 @@ def fit(
     state = State(updates, evaluators)
     if resume is not None:
         state.load(resume)
+    steps = [CompiledStep(update) if update.compiled else partial(apply, update) for update in state.updates]
     started = time.monotonic() - state.seconds
     while state.step < budget.steps:
         batch = batches(state.step)
-        for update in state.updates:
+        for update, step in zip(state.updates, steps, strict=True):
             if state.step % update.every == 0:
-                for name, value in apply(update, batch, state.step).items():
+                for name, value in step(batch, state.step).items():
                     state.add(name, value.detach())
         state.step += 1
         state.seconds = time.monotonic() - started
-        interrupted = stop() if stop is not None and state.step < budget.steps else None
-        if interrupted is not None:
-            # Nothing else happens at this step: an evaluation here would be one that the uninterrupted run never made.
-            state.reason = interrupted
-            if save is not None:
-                save(state)
-            break
         if budget.seconds is not None and state.seconds >= budget.seconds:
             state.reason = "seconds"
         last = state.step == budget.steps or state.reason != "budget"
@@ -198,6 +194,12 @@ def fit(
         if save is not None and (last or state.step % budget.save_every == 0):
             save(state)
         if last:
+            break
+        if stop is not None and (reason := stop()) is not None:
+            # After everything that belongs to this step: the resumed run repeats none of it and misses none of it.
+            state.reason = reason
+            if save is not None:
+                save(state)
             break
     return state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import Transform
@@ -39,3 +39,44 @@ class Permute(Transform):
 
     def extra_repr(self) -> str:
         return f"order={self.order}"
+
+
+class LULinear(Transform):
+    """z = L U x + b, L lower triangular with unit diagonal, U upper triangular with diagonal exp(d), trained; the identity at first.
+
+        log|det| = Σ d
+
+    The log-diagonal is bounded, |d| ≤ ``bound``, so that no weights make the map singular. Source: Oliva et al. 2018 (TAN,
+    arXiv:1801.09819); Kingma & Dhariwal 2018 (arXiv:1807.03039). Differs: no permutation, a bounded diagonal.
+    """
+
+    def __init__(self, features: int, *, bound: float = 3.0) -> None:
+        super().__init__()
+        if features < 2 or not bound > 0:
+            raise InputError(
+                f"features, bound: expected at least 2 and above 0, got {features} and {bound}; one feature alone is scaled by ActNorm"
+            )
+        self.features, self.bound = features, bound
+        self.lower = nn.Parameter(torch.zeros(features, features))
+        self.upper = nn.Parameter(torch.zeros(features, features))
+        self.log_diagonal = nn.Parameter(torch.zeros(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        # Entries on the wrong side are held at zero by masks, and stay out of what training changes.
+        self.register_buffer("_below", torch.ones(features, features).tril(-1), persistent=False)
+        self._below: Tensor
+
+    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        diagonal = self.bound * torch.tanh(self.log_diagonal / self.bound)
+        lower = self.lower * self._below + torch.eye(self.features, dtype=self.lower.dtype, device=self.lower.device)
+        return lower, self.upper * self._below.T + torch.diag_embed(torch.exp(diagonal)), diagonal.sum()
+
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lower, upper, log_det = self._factors()
+        return nn.functional.linear(x, lower @ upper, self.bias), log_det.expand(x.shape[:-1])
+
+    def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lower, upper, log_det = self._factors()
+        rows = (z - self.bias).reshape(-1, self.features)
+        rows = torch.linalg.solve_triangular(lower.T, rows, upper=True, left=False, unitriangular=True)
+        rows = torch.linalg.solve_triangular(upper.T, rows, upper=False, left=False)
+        return rows.reshape(z.shape), -log_det.expand(z.shape[:-1])

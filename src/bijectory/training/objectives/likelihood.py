@@ -8,6 +8,7 @@ from torch import nn
 from ...data.batches import Batch
 from ...models.base import ExactModel
 from ..ema import EMA
+from ..joined import Joined
 from ..schedule import Schedule, constant
 from ..update import Loss, Update
 
@@ -34,6 +35,7 @@ def maximum_likelihood(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
     accumulate: int = 1,
+    compiled: bool = False,
 ) -> list[Update]:
     """Adam on −mean log p, with ``rate`` times ``schedule``, gradients clipped to norm ``clip``, weights averaged with ``average``.
 
@@ -42,8 +44,20 @@ def maximum_likelihood(
     ['likelihood']
     """
     loss = NegativeLogLikelihood(model)
-    parameters = list(loss.parameters())
+    joined = Joined(parameter for parameter in loss.parameters() if parameter.requires_grad)
     # fused: 1.5 times the default's speed in eager mode on the CPU, and it reads the finite flag on the device.
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=weight_decay, fused=True)
-    ema = None if average is None else EMA(parameters, average)
-    return [Update("likelihood", loss, optimizer, schedule or constant(), clip=clip, ema=ema, accumulate=accumulate)]
+    optimizer = torch.optim.AdamW([joined.whole], lr=rate, betas=betas, weight_decay=weight_decay, fused=True)
+    ema = None if average is None else EMA([joined.whole], average)
+    return [
+        Update(
+            "likelihood",
+            loss,
+            optimizer,
+            schedule or constant(),
+            clip=clip,
+            ema=ema,
+            accumulate=accumulate,
+            joined=joined,
+            compiled=compiled,
+        )
+    ]
