@@ -106,6 +106,9 @@ def test_numbers_on_the_page_are_the_runs(page: str, trained: Path) -> None:
     (nats,) = [s["value"] for s in result["scores"] if (s["name"], s["split"]) == ("nats", "test")]
     assert f"{expect['value']:.4f}" in page
     assert f"{nats - expect['value']:+.4f}".replace("-", "−") in page
+    assert '<th scope="row">knob components</th><td>16</td>' in page and "<td>False</td>" not in page, (
+        "defaults may change: a run shows its own"
+    )
     for check in json.loads((trained / "verify.json").read_text())["checks"]:
         assert f'<th scope="row">{check["law"]}</th>' in page
 

@@ -295,6 +295,7 @@ def _settings(
         "recipe": found.name,
         "built_in": found.built_in,
         "knobs": knobs.jsonable(values),
+        "defaults": {name: str(knob.default) for name, knob in knobs.knobs(found.function).items()},
         "seed": seed,
         "device": device,
         "data": None if data is None else str(data),

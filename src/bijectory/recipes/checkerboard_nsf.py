@@ -32,7 +32,7 @@ def checkerboard_nsf(
     """
     return toy_recipe(
         "checkerboard",
-        lambda schema: nsf(schema.event_shape, depth=depth, bins=bins, hidden=hidden),
+        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden),
         entropy=3.4657,
         tolerance=0.05,
         minutes=4,

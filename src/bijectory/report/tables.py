@@ -214,7 +214,8 @@ def comparable(readings: list[Reading]) -> bool:
 def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as (name, value in words), in the order a reader asks for them."""
     rows = [("recipe", str(settings.get("recipe")))]
-    rows += [(f"knob {name}", _words(value)) for name, value in settings.get("knobs", {}).items()]
+    given = settings.get("knobs", {})
+    rows += [(f"knob {name}", _words(value)) for name, value in {**settings.get("defaults", {}), **given}.items()]
     rows += [(name, _words(settings[name])) for name in ("seed", "device", "threads", "data") if name in settings]
     rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
     rows += [("columns", ", ".join(map(str, settings.get("columns", ()))))]
@@ -225,7 +226,7 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _words(value: Any) -> str:
     if value is None:
         return "none"
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value in ("None", "True", "False"):
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(str, value))
