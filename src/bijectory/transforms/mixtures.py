@@ -38,7 +38,7 @@ class MixtureCDF(Elementwise):
         *,
         spread: float = 2.0,
         bound: float = 5.0,
-        floor: float = 3e-4,
+        floor: float = 1e-4,
     ) -> None:
         check_kind(kind)
         if components < 1:
