@@ -15,6 +15,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,check]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 # Each demo gets a folder of its own: a run is never overwritten.
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
@@ -40,9 +44,13 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 
-# SIGKILL at 100 random moments, each run resumed and compared bit for bit with one that nobody killed.
+# 100 kills at random moments, each run resumed and compared bit for bit; 1,000 flipped bytes and cut files.
 kill-test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 -m slow tests/training/test_kills.py
+	$(BIN)/python -m pytest -n 2 -m slow tests/training
+
+# The documentation as pages in site/: open site/index.html.
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache

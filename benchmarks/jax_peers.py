@@ -161,4 +161,4 @@ def _distrax(params: Any, scalar: Callable[[Any], Any], made_of: str) -> Peer:
 
 
 AFFINE: dict[str, Callable[[], Peer]] = {"flowjax": flowjax_affine, "distrax": distrax_affine}
-SPLINE: dict[str, Callable[[], Peer]] = {"flowjax": flowjax_spline, "distrax": distrax_spline}
+BEST: dict[str, Callable[[], Peer]] = {"flowjax": flowjax_spline, "distrax": distrax_spline}

@@ -144,8 +144,8 @@ def freia_affine() -> Peer:
     return _freia(flow, "4 GLOWCouplingBlock (two affine couplings each)")
 
 
-def freia_spline() -> Peer:
-    """FrEIA's rational-quadratic spline couplings."""
+def freia_best() -> Peer:
+    """FrEIA 0.2 has no spline on vectors: sixteen affine couplings, its best in the plane."""
     import FrEIA.framework as ff
     import FrEIA.modules as fm
 
@@ -153,10 +153,9 @@ def freia_spline() -> Peer:
         return nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs))
 
     flow = ff.SequenceINN(2)
-    for _ in range(4):
-        flow.append(fm.RationalQuadraticSpline, subnet_constructor=net, bins=16)
-        flow.append(fm.PermuteRandom)
-    return _freia(flow, "4 RationalQuadraticSpline, 16 bins + PermuteRandom")
+    for _ in range(8):
+        flow.append(fm.GLOWCouplingBlock, subnet_constructor=net)
+    return _freia(flow, "8 GLOWCouplingBlock (16 affine couplings)")
 
 
 def _freia(flow: Any, made_of: str) -> Peer:
@@ -234,10 +233,10 @@ AFFINE: dict[str, Callable[[], Peer]] = {
     "FrEIA": freia_affine,
     "pyro": pyro_affine,
 }
-SPLINE: dict[str, Callable[[], Peer]] = {
+BEST: dict[str, Callable[[], Peer]] = {
     "zuko": zuko_spline,
     "nflows": nflows_spline,
     "normflows": normflows_spline,
-    "FrEIA": freia_spline,
+    "FrEIA": freia_best,
     "pyro": pyro_spline,
 }

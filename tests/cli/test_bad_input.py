@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bijectory.experiments.record import sealed
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -109,6 +111,8 @@ def test_weights_of_another_model_are_refused(command: Command, copy: Path) -> N
     settings = json.loads((copy / "settings.json").read_text())
     settings["knobs"]["components"] = 3
     (copy / "settings.json").write_text(json.dumps(settings))
+    refused(command("evaluate", copy), "settings.json", "checksum")
+    (copy / "settings.json").write_text(json.dumps(sealed(settings)))
     refused(command("evaluate", copy), "does not fit")
 
 

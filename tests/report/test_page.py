@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from bijectory.cli.main import bijectory
 from bijectory.errors import InputError, RunIncompleteError
+from bijectory.experiments.record import sealed
 from bijectory.report.page import render, write_report
 from bijectory.report.tables import read
 
@@ -56,7 +57,8 @@ def page(made: Path) -> str:
 
 
 def change(path: Path, **values: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}), encoding="utf-8")
+    changed = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps(sealed(changed) if path.name == "settings.json" else changed), encoding="utf-8")
 
 
 def test_nothing_is_fetched_from_elsewhere(page: str) -> None:
@@ -101,7 +103,9 @@ def test_figures_are_files_of_the_run(trained: Path, made: Path) -> None:
 def test_numbers_on_the_page_are_the_runs(page: str, trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text())
     for score in result["scores"]:
-        assert f'{score["value"]:.4f} <span class="error">± {score["stderr"]:.4f}' in page, score
+        form = ".1e" if abs(score["value"]) < 1e-4 else ".4f"
+        value = f"{score['value']:{form}}".replace("-", "−")
+        assert f'{value} <span class="error">± {score["stderr"]:{form}}' in page, score
     expect = json.loads((trained / "settings.json").read_text())["expect"]
     (nats,) = [s["value"] for s in result["scores"] if (s["name"], s["split"]) == ("nats", "test")]
     assert f"{expect['value']:.4f}" in page
@@ -171,7 +175,7 @@ def test_an_unfinished_run_says_what_it_lacks(plane: Path) -> None:
 
 
 def test_settings_alone_make_a_page(tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text('{"format": 1}', encoding="utf-8")
+    (tmp_path / "settings.json").write_text(json.dumps(sealed({"format": 1})), encoding="utf-8")
     assert "no scores yet" in render([read(tmp_path)])
 
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Columns two spaces apart; those in ``right`` are aligned on the right."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+
+    def laid(line: list[str]) -> str:
+        cells = zip(line, widths, strict=True)
+        return "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(cells)).rstrip()
+
+    return "\n".join(laid(line) for line in lines)
 
 
-def scores_table(result: dict[str, object]) -> str:
+def scores_table(result: dict[str, Any]) -> str:
     """The scores of a result, with unit, standard error and kind."""
-    rows = []
-    for score in result["scores"]:  # type: ignore[attr-defined]
-        error = "" if score["stderr"] is None else f"± {score['stderr']:.5f}"
-        rows.append((score["split"], score["name"], f"{score['value']:.5f}", error, score["unit"], score["kind"]))
+    rows = [
+        (s["split"], s["name"], _plain(s["value"]), f"± {_plain(s['stderr'])}", s["unit"], s["kind"])
+        for s in result["scores"]
+    ]
     return table(("split", "score", "value", "s.e.", "unit", "kind"), rows, right=(2,))
+
+
+def _plain(value: float) -> str:
+    return f"{value:.5f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"

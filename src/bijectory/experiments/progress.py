@@ -28,6 +28,10 @@ class Progress:
         self.bar.update(step - self.bar.n)
         self.bar.set_postfix(figures, refresh=True)
 
+    def say(self, message: str) -> None:
+        """A line above the bar; on standard error also where there is no bar, since a person must hear of it."""
+        self.bar.write(f"bijectory: {message}", file=self.stream)
+
     def close(self) -> None:
         """Leave the last state on the screen."""
         self.bar.close()

@@ -12,6 +12,7 @@ replaced in one step; ``state.safetensors`` alone decides where a resumed run go
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from ..training.checkpoint import read_tensors, write_bytes, write_tensors
 
 FORMAT = 1
 PROBES = 16
+JSON_BYTES = 16 * 2**20
 
 
 class Run:
@@ -50,7 +52,7 @@ class Run:
             (path / "arrays").mkdir()
             shutil.copyfile(recipe, path / "recipe.py")
             run = cls(path, {"format": FORMAT, **settings})
-            write_json(path / "settings.json", run.settings)
+            write_json(path / "settings.json", sealed(run.settings))
         except OSError as error:
             raise RunError(
                 f"{path}: cannot be made ({error.strerror}); choose a folder that can be written with --run"
@@ -67,9 +69,15 @@ class Run:
         settings = read_json(
             path / "settings.json", "it is not a run, or its making was interrupted: remove it and train again"
         )
-        if settings.get("format") != FORMAT:
+        if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+            got = settings.get("format") if isinstance(settings, dict) else type(settings).__name__
             raise RunIncompleteError(
-                f"{path}/settings.json: expected format {FORMAT}, got {settings.get('format')!r}; this version reads {FORMAT} only"
+                f"{path}/settings.json: expected format {FORMAT}, got {got!r}; this version reads {FORMAT} only"
+            )
+        if sealed(settings) != settings:
+            raise RunIncompleteError(
+                f"{path}/settings.json: its checksum does not match; it was altered after the run began, and the weights would be "
+                "read with other settings than they were made with"
             )
         return cls(path, settings)
 
@@ -81,15 +89,17 @@ class Run:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
+        """The lines of metrics.jsonl; one cut short by a kill, or damaged, is left out."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                yield row
 
     def cut_metrics(self, step: int) -> None:
         """Forget what was logged after ``step``, so that a resumed run says everything once."""
@@ -191,11 +201,23 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def sealed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the checksum of all the others among them."""
+    bare = {name: value for name, value in settings.items() if name != "sha256"}
+    return {**bare, "sha256": hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()}
+
+
 def read_json(path: Path, remedy: str) -> Any:
-    """Read JSON, or say what is wrong with it."""
+    """Read JSON, or say what is wrong with it. A file of more than 16 MiB, or nested without end, is none of ours."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > JSON_BYTES:
+            raise RunIncompleteError(
+                f"{path}: expected at most {JSON_BYTES} bytes of JSON, got {path.stat().st_size}; {remedy}"
+            )
+        return json.loads(path.read_bytes().decode())
     except FileNotFoundError:
         raise RunIncompleteError(f"{path}: expected this file, found none; {remedy}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunIncompleteError(f"{path}: is not JSON ({error}); {remedy}") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error

@@ -19,11 +19,12 @@ from .. import __version__
 from ..data.batches import Shuffled
 from ..data.splits import Rows, Schema, Splits, check_varies
 from ..errors import InputError, InterruptedTraining, RunExistsError, RunIncompleteError, ShapeError
-from ..evaluation.likelihood import Score, bits_per_dim, evaluate_model, kind_of, log_prob_rows
+from ..evaluation.likelihood import Score, bits_per_dim, evaluate_model, kind_of, log_prob_rows, mean_and_stderr
 from ..evaluation.pictures import Picture, Pictures
 from ..models.base import SampleModel
 from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
+from ..training.doctor import Fault
 from ..training.fit import Averaged, Evaluator, State, fit
 from ..training.initialise import initialise
 from ..training.interrupt import Interruption
@@ -33,8 +34,9 @@ from .progress import Progress
 from .recipe import Found, Recipe, find_recipe
 from .record import FORMAT, Run
 
-#: Data-dependent constants are set from at most this many training rows, and validation looks at as many at most.
-INITIAL_ROWS, LOOK_ROWS = 65_536, 10_000
+#: Data-dependent constants are set from at most this many training rows, validation looks at, and the
+#: float32 bias is measured on, this many rows at most.
+INITIAL_ROWS, LOOK_ROWS, BIAS_ROWS = 65_536, 10_000, 2_000
 
 
 class Validation:
@@ -146,7 +148,11 @@ def _fit(
         if "nats" in terms:
             terms = {**terms, "bits_per_dim": bits_per_dim(terms["nats"], dims)}
         bar.update(step, shown)
-        record.append_metrics({"step": step, "train": terms, "scores": [s.as_dict() for s in scores]})
+        row = {"step": step, "train": terms, "scores": [s.as_dict() for s in scores]}
+        faults = [r for r in results if isinstance(r, Fault)]
+        for fault in faults:
+            bar.say(str(fault))
+        record.append_metrics({**row, "faults": [fault.as_dict() for fault in faults]} if faults else row)
         pictures = [r for r in results if isinstance(r, Picture)]
         for picture in pictures:
             record.save_arrays(f"{picture.name}-{step:08d}", picture.arrays)
@@ -208,14 +214,26 @@ def _judge(record: Run, model: SampleModel, splits: Splits, state: State) -> Non
 
 
 def judge(model: SampleModel, splits: Splits) -> list[Score]:
-    """Scores on validation and test rows, in float64 on the CPU, so that the figure is the model's and not the precision's."""
+    """Scores on validation and test rows, in float64 on the CPU, so that the figure is the model's and not the precision's.
+
+    What float32 would have said differently is a score of its own: ``float32_bias``, in nats, over some rows of the test split.
+    """
     wide = copy.deepcopy(model).double().cpu().eval()
     scores = []
     for split in ("validation", "test"):
         rows: Rows = getattr(splits, split)
         context = None if rows.context is None else rows.context.double().cpu()
         scores += evaluate_model(wide, rows.x.double().cpu(), context, split=split, truth=splits.truth)
-    return scores
+    return [*scores, precision_bias(copy.deepcopy(model).float().cpu().eval(), wide, splits.test)]
+
+
+def precision_bias(narrow: SampleModel, wide: SampleModel, rows: Rows) -> Score:
+    """Mean of log p in float32 minus log p in float64 over at most BIAS_ROWS rows."""
+    some = rows.select(slice(0, BIAS_ROWS))
+    x, context = some.x.cpu(), None if some.context is None else some.context.cpu()
+    exact = log_prob_rows(wide, x.double(), None if context is None else context.double())
+    mean, error = mean_and_stderr(log_prob_rows(narrow, x.float(), context) - exact)
+    return Score("float32_bias", "test", mean, error, "nats", kind_of(wide))
 
 
 @dataclasses.dataclass

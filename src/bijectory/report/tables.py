@@ -57,6 +57,7 @@ class Reading:
     pictures: dict[str, Arrays] = field(default_factory=dict)
     frames: list[tuple[int, Arrays]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -126,7 +127,12 @@ class Reading:
 
 
 #: How scores are called in words.
-METRICS = {"nats": "joint nats", "bits_per_dim": "bits/dim", "excess_nats": "nats above the entropy"}
+METRICS = {
+    "nats": "joint nats",
+    "bits_per_dim": "bits/dim",
+    "excess_nats": "nats above the entropy",
+    "float32_bias": "float32 over float64, nats",
+}
 
 
 def read(path: Path) -> Reading:
@@ -161,6 +167,7 @@ def _read_metrics(reading: Reading) -> None:
     train, validation = [], []
     for row in reading.run.metrics():
         step = row.get("step", 0)
+        reading.faults += row.get("faults", [])
         if "bits_per_dim" in row.get("train", {}):
             train.append((step, row["train"]["bits_per_dim"]))
         validation += [

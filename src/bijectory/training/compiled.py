@@ -48,9 +48,11 @@ class CompiledStep:
         self.names = [names[id(part)] for part in self.joined.parts]
         # Settings beside the weights, in at least float32 and as exact as the weights are.
         self.wide = torch.promote_types(self.joined.whole.dtype, torch.float32)
-        self._step = torch.compile(
-            self._whole, fullgraph=True, dynamic=False, options={"guard_filter_fn": _watch_arguments, **options}
-        )
+        if self.joined.whole.device.type == "cpu":
+            # The graph calls its kernels from C++: from Python the calls alone took a fifth of a small flow's step.
+            options = {"cpp_wrapper": True, **options}
+        options = {"guard_filter_fn": _watch_arguments, **options}
+        self._step = torch.compile(self._whole, fullgraph=True, dynamic=False, options=options)
 
     def _slots(self) -> dict[str, Tensor]:
         """AdamW's moments, made as it makes them itself at its first step."""
@@ -70,20 +72,22 @@ class CompiledStep:
         average = update.ema
         keep = 0.0 if average is None else min(average.decay, (1 + average.count) / (10 + average.count))
         weights = self.joined.whole.detach()
-        terms = self._step(
-            weights,
-            slots["exp_avg"],
-            slots["exp_avg_sq"],
-            slots["step"],
-            weights if average is None else average.shadow[0],
-            # A tensor, not numbers: a number that changes every step would be compiled in anew every step.
-            torch.tensor([group["lr"], keep], dtype=self.wide, device=weights.device),
-            update.skipped,
-            batch,
+        terms = dict(
+            self._step(
+                weights,
+                slots["exp_avg"],
+                slots["exp_avg_sq"],
+                slots["step"],
+                weights if average is None else average.shadow[0],
+                # A tensor, not numbers: a number that changes every step would be compiled in anew every step.
+                torch.tensor([group["lr"], keep], dtype=self.wide, device=weights.device),
+                batch,
+            )
         )
+        update.note(step, terms.pop("lost"))
         if average is not None:
             average.count += 1
-        return dict(terms)
+        return terms
 
     def _whole(
         self,
@@ -93,7 +97,6 @@ class CompiledStep:
         count: Tensor,
         shadow: Tensor,
         settings: Tensor,
-        skipped: Tensor,
         batch: Batch,
     ) -> dict[str, Tensor]:
         # Nothing that changes from step to step may be read here from Python: its first value would be compiled in.
@@ -105,26 +108,28 @@ class CompiledStep:
             loss: Loss = functional_call(update.loss, {n: p.view(shape) for n, p, shape in parts}, (batch, 0))
             return loss.total, loss.terms
 
-        gradient, (_, terms) = torch.func.grad_and_value(total, has_aux=True)(weights)
+        gradient, (value, terms) = torch.func.grad_and_value(total, has_aux=True)(weights)
         norm = torch.linalg.vector_norm(gradient)
-        good = torch.isfinite(norm)
+        good = torch.isfinite(norm + value)
         if update.clip is not None:
             # 1e-6 as in torch's clipping, which this must equal
             gradient = gradient * torch.clamp(update.clip / (norm + 1e-6), max=1.0)
         count.add_(good)
         time = count.to(settings.dtype)
         # 1 − β^t through expm1: in float32 1 − 0.999 has lost four digits.
-        rise, root = -torch.expm1(time * math.log(beta1)), torch.sqrt(-torch.expm1(time * math.log(beta2)))
+        rise = -torch.expm1(time * math.log(beta1))
+        per_root = torch.rsqrt(-torch.expm1(time * math.log(beta2)))
         mean = torch.lerp(first, gradient, 1 - beta1)
         square = beta2 * second + (1 - beta2) * gradient * gradient
-        moved = weights * (1 - rate * self.decay) - (rate / rise) * mean / (torch.sqrt(square) / root + self.epsilon)
+        moved = weights * (1 - rate * self.decay) - (rate / rise) * mean / (
+            torch.sqrt(square) * per_root + self.epsilon
+        )
         weights.copy_(torch.where(good, moved, weights))
         first.copy_(torch.where(good, mean, first))
         second.copy_(torch.where(good, square, second))
         if update.ema is not None:
             shadow.copy_(torch.lerp(weights, shadow, keep.to(shadow.dtype)))
-        skipped.add_(~good)
-        return {**terms, "gradient_norm": norm}
+        return {**terms, "gradient_norm": norm, "lost": (~good).to(torch.float32)}
 
 
 def _watch_arguments(guards: Any) -> list[bool]:

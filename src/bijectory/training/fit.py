@@ -15,7 +15,11 @@ from torch import Tensor
 from ..data.batches import Batch
 from ..errors import InputError, NonFiniteError
 from .compiled import CompiledStep
+from .doctor import Fault, diagnose
 from .update import Update, apply
+
+#: Lost steps that are walked through again, between two rows of the log.
+DIAGNOSED = 3
 
 
 @runtime_checkable
@@ -74,7 +78,8 @@ class State:
         for update in self.updates:
             at = f"update.{update.name}"
             found.update({f"{at}.loss.{k}": v for k, v in update.loss.state_dict().items()})
-            found[f"{at}.skipped"] = update.skipped
+            found[f"{at}.skipped"] = torch.tensor(update.skipped)
+            found[f"{at}.lost"] = torch.tensor(update.lost(), dtype=torch.long)
             for index, slots in update.optimizer.state_dict()["state"].items():
                 found.update({f"{at}.optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)})
             if update.ema is not None:
@@ -93,7 +98,7 @@ class State:
         for update in self.updates:
             at = f"update.{update.name}"
             update.loss.load_state_dict(_below(tensors, f"{at}.loss."))
-            update.skipped.copy_(tensors[f"{at}.skipped"])
+            update.restore_lost(int(tensors[f"{at}.skipped"]), tensors[f"{at}.lost"].tolist())
             slots: dict[int, dict[str, Tensor]] = {}
             for name, tensor in _below(tensors, f"{at}.optimizer.").items():
                 index, _, slot = name.partition(".")
@@ -186,8 +191,9 @@ def fit(
         last = state.step == budget.steps or state.reason != "budget"
         due = [e for e in state.evaluators if last or state.step % e.every == 0]
         if log is not None and (due or last or state.step % budget.log_every == 0):
-            log(state.step, state.take_means(), [result for e in due for result in e(state.step)])
-            _refuse_too_many_skips(state, budget)
+            found = _lost(state, batches)
+            log(state.step, state.take_means(), [*found, *(result for e in due for result in e(state.step))])
+            _refuse_too_many_skips(state, budget, found)
         elif due:
             for evaluator in due:
                 list(evaluator(state.step))
@@ -204,10 +210,17 @@ def fit(
     return state
 
 
-def _refuse_too_many_skips(state: State, budget: Budget) -> None:
+def _lost(state: State, batches: Callable[[int], Batch]) -> list[Fault]:
+    """A diagnosis of each step lost since the last row of the log; of the first few, where there are many."""
+    steps = [(update, step) for update in state.updates for step in update.take_lost()]
+    return [diagnose(update, batches(step), step) for update, step in steps[:DIAGNOSED]]
+
+
+def _refuse_too_many_skips(state: State, budget: Budget, found: list[Fault]) -> None:
     for update in state.updates:
-        if int(update.skipped) > budget.skips:
+        if update.skipped > budget.skips:
+            last = f"; {found[-1]}" if found else ""
             raise NonFiniteError(
-                f"update {update.name!r}: the gradient was not finite in {int(update.skipped)} of {state.step} steps, more than the "
-                f"{budget.skips} allowed; lower the learning rate, or clip gradients"
+                f"update {update.name!r}: the gradient was not finite in {update.skipped} of {state.step} steps, more than the "
+                f"{budget.skips} allowed; lower the learning rate, or clip gradients{last}"
             )

@@ -46,14 +46,41 @@ class Update:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))
-        self.skipped = torch.zeros((), device=self.parameters[0].device)
+        #: Steps that changed nothing because their gradient was not finite.
+        self.skipped = 0
+        self._flags: list[tuple[int, Tensor]] = []
+        self._lost: list[int] = []
+
+    def note(self, step: int, bad: Tensor) -> None:
+        """Remember whether a step was lost, without waiting for the device to say so."""
+        self._flags.append((step, bad))
+        if len(self._flags) >= 1024:
+            self.lost()
+
+    def lost(self) -> list[int]:
+        """The steps lost since they were last taken. The one place that waits for the device."""
+        if self._flags:
+            bad = torch.stack([flag for _, flag in self._flags]).tolist()
+            self._lost += [step for (step, _), is_bad in zip(self._flags, bad, strict=True) if is_bad]
+            self._flags = []
+        return self._lost
+
+    def take_lost(self) -> list[int]:
+        """The same, counted in ``skipped`` and then forgotten."""
+        taken, self._lost = self.lost(), []
+        self.skipped += len(taken)
+        return taken
+
+    def restore_lost(self, skipped: int, lost: list[int]) -> None:
+        """Take back what a checkpoint kept."""
+        self.skipped, self._flags, self._lost = skipped, [], lost
 
 
 def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     """Loss → gradient → finite gate → clip → step → EMA. Returns the named terms, still on their device.
 
-    A gradient that is not finite changes nothing: on an accelerator the fused optimiser reads the flag where it is, so that no step
-    waits for the host. ``update.skipped`` counts such steps.
+    A loss or gradient that is not finite changes nothing: on an accelerator the fused optimiser reads the flag where it is, so that no step
+    waits for the host. ``update.take_lost`` names such steps.
     """
     factor = update.schedule(step)
     for group in update.optimizer.param_groups:
@@ -66,17 +93,18 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     if update.accumulate == 1:
         loss: Loss = update.loss(batch, step)
         loss.total.backward()
-        terms = loss.terms
+        total, terms = loss.total.detach(), loss.terms
     else:
-        terms = _accumulate(update, batch, step)
+        total, terms = _accumulate(update, batch, step)
     if update.joined is not None:
         update.joined.gather()
     gradients = [p.grad for p in update.parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
     if update.clip is not None:
         torch.nn.utils.clip_grads_with_norm_(update.parameters, update.clip, norm, foreach=True)
-    bad = (~torch.isfinite(norm)).to(torch.float32)
-    update.skipped += bad
+    # The loss too: a log-det of −inf that no weight moves has a loss of inf and a gradient of 0.
+    bad = (~torch.isfinite(norm + total)).to(torch.float32)
+    update.note(step, bad)
     if update.optimizer.defaults.get("fused") and bad.device.type != "cpu":
         # The flag that GradScaler hands to fused optimisers: where it is 1 the kernel leaves weights and moments alone.
         update.optimizer.found_inf = bad  # type: ignore[attr-defined]
@@ -89,14 +117,16 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     return {**terms, "gradient_norm": norm}
 
 
-def _accumulate(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
-    """Gradients of the parts, weighted by their share of rows: the sum is the gradient of the whole batch's mean."""
-    total: dict[str, Tensor] = {}
+def _accumulate(update: Update, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss and its terms; the gradients of the parts add up to that of the whole batch's mean."""
+    whole = torch.zeros((), device=batch.x.device)
+    terms: dict[str, Tensor] = {}
     for index in range(update.accumulate):
         part = batch.part(index, update.accumulate)
         share = len(part.x) / len(batch.x)
         loss: Loss = update.loss(part, step)
         (loss.total * share).backward()
+        whole = whole + loss.total.detach() * share
         for name, value in loss.terms.items():
-            total[name] = total.get(name, 0.0) + value.detach() * share
-    return total
+            terms[name] = terms.get(name, 0.0) + value.detach() * share
+    return whole, terms

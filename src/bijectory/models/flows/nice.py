@@ -23,7 +23,7 @@ def nice(
     depth: int = 4,
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    squash: bool = True,
+    squash: bool = False,
     base: Literal["normal", "logistic"] = "normal",
     context_dim: int = 0,
 ) -> Flow:

@@ -1,0 +1,142 @@
+"""The benchmark: every library in turn, round after round, each in a process of its own; raw numbers to a JSON file.
+
+    make bench                                   all rows, then the table and the plot
+    python benchmarks/run.py --threads 2         on two cores
+    python benchmarks/run.py --rows steps --rounds 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from clock import OURS, PEERS
+
+HERE = Path(__file__).parent
+PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", "flowjax", "distrax", "optax", "numpy")
+#: A library that took over this many times the best's seconds in the first round is timed to 2,000 steps, or to 0.02 nats, only once.
+BEHIND = 1.4
+
+
+def main() -> None:
+    """All rows, in rounds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", nargs="+", default=["steps", "smiley"], choices=["steps", "smiley"])
+    parser.add_argument("--cap", type=float, default=120.0, help="seconds a library gets on smiley")
+    arguments = parser.parse_args()
+    target = HERE / "results" / f"threads{arguments.threads}.json"
+    found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    found["made"] = _circumstances(arguments.threads, arguments.rounds)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        _lay_out(Path(folder) / "rows.npz")
+        for row in arguments.rows:
+            turn = _steps if row == "steps" else _smiley
+            found[row] = turn(Path(folder), arguments)
+            found["made"]["minutes"] = round((time.monotonic() - started) / 60, 1)
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def _circumstances(threads: int, rounds: int) -> dict[str, Any]:
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    load = [round(value, 2) for value in os.getloadavg()]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "threads": threads,
+        "rounds": rounds,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load before": load,
+        "versions": versions,
+    }
+
+
+def _lay_out(path: Path) -> None:
+    """The rows that every library trains on, standardised beforehand because most peers have no part for that."""
+    import numpy as np
+    import torch
+    from bijectory.data.toys import homework_smiley, toy
+
+    moons = toy("moons").sample(100_000, seed=0)[0]
+    train, _, test, _ = homework_smiley()
+    truth = toy("smiley").log_prob(torch.from_numpy(test)).numpy() + np.log(train.std(0)).sum()
+    arrays = {
+        "moons": (moons - moons.mean(0)) / moons.std(0),
+        "smiley_train": (train - train.mean(0)) / train.std(0),
+        "smiley_test": (test - train.mean(0)) / train.std(0),
+    }
+    np.savez(path, smiley_truth=truth, **{name: x.astype(np.float32) for name, x in arrays.items()})
+
+
+def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]:
+    """One process; its answer, or the end of what it wrote where it failed."""
+    environment = {
+        **os.environ,
+        "BENCH_ROWS": str(folder / "rows.npz"),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / cache),
+        "JAX_PLATFORMS": "cpu",
+        "BENCH_STARTED": str(time.time()),
+    }
+    threads = arguments[arguments.index("--threads") + 1]
+    environment.update({name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    command = [sys.executable, str(HERE / "work.py"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE)
+    try:
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        found = {"failed": done.stderr[-2000:]}
+    short = {key: value for key, value in found.items() if key in ("rate", "seconds", "build", "excess", "failed")}
+    print(" ".join(arguments), short, flush=True)
+    return found
+
+
+def _steps(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Rows A and G, and 2,000 steps from process start for all in the first round, then for those that were not far behind."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*OURS, *PEERS)}
+    whole = set(found)
+    for number in range(arguments.rounds):
+        for name in found:
+            flags = ["--threads", str(arguments.threads)]
+            flags += ["--whole"] if name in whole else []
+            flags += ["--check"] if number == 0 else []
+            # The first round compiles with an empty cache, as a first run does; later ones find it filled.
+            found[name].append(_start(folder, "steps", name, *flags))
+        if number == 0:
+            whole = _close(found, OURS) | _close(found, PEERS)
+    return found
+
+
+def _smiley(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """0.02 excess nats for all in the first round, then for us and the peers that were not far behind the best of them."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("ours", *PEERS)}
+    going = set(found)
+    for number in range(arguments.rounds):
+        for name in (name for name in found if name in going):
+            flags = ["--threads", str(arguments.threads), "--cap", str(arguments.cap)]
+            found[name].append(_start(folder, "smiley", name, *flags))
+        if number == 0:
+            going = {"ours"} | _close(found, PEERS)
+    return found
+
+
+def _close(found: dict[str, list[dict[str, Any]]], names: tuple[str, ...]) -> set[str]:
+    """Those whose first time was within ``BEHIND`` of the best's."""
+    seconds = {name: found[name][0].get("seconds") for name in names}
+    reached = {name: value for name, value in seconds.items() if value is not None}
+    return {name for name, value in reached.items() if value <= BEHIND * min(reached.values())}
+
+
+if __name__ == "__main__":
+    main()

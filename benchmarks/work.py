@@ -1,0 +1,36 @@
+"""One library's turn at one row, in a process of its own; ``run.py`` starts it and reads its last line.
+
+    python benchmarks/work.py steps zuko --threads 1 --whole
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from clock import answer, hold
+
+
+def main() -> None:
+    """Read the arguments, hold the cores, measure, answer."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("row", choices=["steps", "smiley"])
+    parser.add_argument("library")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--whole", action="store_true", help="run to 2,000 steps")
+    parser.add_argument("--check", action="store_true", help="measure the trained flow's errors")
+    parser.add_argument("--cap", type=float, default=120.0)
+    parser.add_argument("--rate", type=float)
+    arguments = parser.parse_args()
+    hold(arguments.threads)
+    if arguments.row == "steps":
+        import steps
+
+        answer(steps.measure(arguments.library, arguments.threads, arguments.whole, arguments.check))
+    else:
+        import smiley
+
+        answer(smiley.measure(arguments.library, arguments.threads, arguments.cap, arguments.rate))
+
+
+if __name__ == "__main__":
+    main()
