@@ -11,32 +11,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,check]'
-	touch $@
-
-$(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	touch $@
-
-# Each demo gets a folder of its own: a run is never overwritten.
-DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
-
-demo: $(VENV)/.installed
-	$(BIN)/bijectory train smiley_mixture_cdf --run $(DEMO)/smiley_mixture_cdf
-	$(BIN)/bijectory train smiley_realnvp --run $(DEMO)/smiley_realnvp
-	$(BIN)/bijectory report $(DEMO)/smiley_mixture_cdf $(DEMO)/smiley_realnvp -o runs/report.html
-
-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,check]'
-	touch $@
-
-demo: $(VENV)/.installed
-	$(BIN)/bijectory train smiley_mixture_cdf
-	$(BIN)/bijectory train smiley_realnvp
-	$(BIN)/bijectory report -o runs/report.html runs/smiley_mixture_cdf runs/smiley_realnvp
-
-test: $(VENV)/.installed-test
+$(VENV)/.installed-test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu' $(ARGS)
 
 check: $(VENV)/.installed-test
@@ -51,6 +26,16 @@ kill-test: $(VENV)/.installed-test
 # The documentation as pages in site/: open site/index.html.
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
+
+# Peers at pinned versions in an environment of their own; about twelve minutes of measuring, then docs/benchmarks.md and its plot.
+BENCH := .venv-bench
+bench:
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	echo '*' > $(BENCH)/.gitignore
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint benchmarks/constraints.txt --editable . \
+	  zuko nflows normflows FrEIA pyro-ppl jax flowjax distrax optax matplotlib
+	$(BENCH)/bin/python benchmarks/run.py $(ARGS)
+	$(BENCH)/bin/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache

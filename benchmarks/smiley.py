@@ -12,7 +12,7 @@ from clock import JAX_PEERS, rows, since_start
 TARGET = 0.02
 EVERY, STEPS, BATCH = 25, 3000, 1024
 #: Adam's highest rate for each library, the better of 2e-3 and 5e-3 in one trial.
-RATES = {"zuko": 5e-3, "nflows": 5e-3, "normflows": 5e-3, "FrEIA": 2e-3, "pyro": 5e-3, "flowjax": 5e-3, "distrax": 5e-3}
+RATES = {"zuko": 5e-3, "nflows": 2e-3, "normflows": 2e-3, "FrEIA": 5e-3, "pyro": 5e-3, "flowjax": 5e-3, "distrax": 5e-3}
 
 
 class Reached(Exception):

@@ -40,8 +40,8 @@ def zuko_spline() -> Peer:
     """zuko's neural spline flow over masked MLPs."""
     import zuko
 
-    flow = zuko.flows.NSF(2, transforms=3, bins=16, hidden_features=HIDDEN)
-    return _zuko(flow, "flows.NSF(transforms=3, bins=16, hidden_features=(64, 64))")
+    flow = zuko.flows.NSF(2, transforms=2, bins=16, hidden_features=HIDDEN)
+    return _zuko(flow, "flows.NSF(transforms=2, bins=16, hidden_features=(64, 64))")
 
 
 def _zuko(flow: Any, made_of: str) -> Peer:

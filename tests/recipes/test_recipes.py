@@ -22,6 +22,7 @@ def test_recipe_declares_itself(name: str) -> None:
     assert declared["smoke"].default is False
     assert all(knob.doc for knob in declared.values()), [k.name for k in declared.values() if not k.doc]
     expect = function().expect
+    assert expect is not None
     assert expect.tolerance > 0
     assert expect.minutes > 0
     assert any(mark in expect.source for mark in ("arXiv", "CS294", "exact")), expect.source

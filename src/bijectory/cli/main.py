@@ -42,8 +42,8 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"there is no verb {args[0]!r}{hint} Verbs: {', '.join(VERBS)}")
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise click.UsageError(f"there is no verb {args[0]!r}; {hint}verbs: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)
 
 

@@ -8,7 +8,7 @@ import click
 
 data_option = click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
     envvar="BIJECTORY_DATA",
     help="Folder with data sets. [env: BIJECTORY_DATA]",
 )

@@ -26,5 +26,7 @@ def report(runs: tuple[Path, ...], output: Path) -> None:
     """
     from ..report.page import write_report
 
+    # `runs/*` names the page of last time too.
+    runs = tuple(run for run in runs if run.suffix != ".html")
     write_report(runs, output)
     click.echo(f"{output}: {len(runs)} run{'s' if len(runs) > 1 else ''}, {output.stat().st_size / 1e6:.1f} MB")

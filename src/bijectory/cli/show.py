@@ -27,7 +27,10 @@ def show(recipe: str) -> None:
     click.echo(f"{found.name}  ({Path(found.path).name if found.built_in else found.path})\n\n{about}\n")
     rows = [(k.name, k.type, _plain(k.default), k.doc) for k in knobs.knobs(found.function).values()]
     click.echo(table(("knob", "type", "default", ""), rows) + "\n")
-    expect = found.function().expect
+    expect = found.build({}).expect
+    if expect is None:
+        click.echo("expected  nothing: the recipe names no published figure")
+        return
     click.echo(f"expected  {expect.metric} {expect.value:g} ± {expect.tolerance:g} on {expect.split}: {expect.source}")
     click.echo(f"measured  {expect.measured}")
     click.echo(f"cost      {expect.minutes:g} minutes on {expect.hardware}")

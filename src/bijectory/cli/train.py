@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -37,7 +38,7 @@ def train(
     tensorboard: bool,
     data: Path | None,
 ) -> None:
-    """Train RECIPE, a built-in name or a Python file, judge it on its test rows, and certify it.
+    """Train RECIPE, a built-in name or a Python file, judge it on its test rows, and certify it. Exit code 1 where a law fails.
 
     \b
     bijectory train smiley_mixture_cdf
@@ -67,3 +68,4 @@ def train(
     failed = [check["law"] for check in certificate["checks"] if not check["passed"]]
     word = "all laws hold" if not failed else f"FAILS: {', '.join(failed)} (bijectory verify {path})"
     click.echo(f"\n{path}: {result['steps']} steps in {result['seconds']:.1f} s; verify: {word}")
+    sys.exit(1 if failed else 0)

@@ -7,7 +7,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ class Recipe:
     model: Callable[[Schema], SampleModel]
     objective: Callable[[Any], list[Update]]
     budget: Budget
-    expect: Expect
+    expect: Expect | None = None
     evaluators: Callable[[Any, Splits], Sequence[Evaluator]] = field(default=lambda model, splits: ())
     looks: int = 40
     #: Small matrices gain little from a second thread, and lose tenfold where another process wants the core: threads wait by spinning.
@@ -68,6 +68,13 @@ class Found:
     function: Callable[..., Recipe]
     path: Path
     built_in: bool
+
+    def build(self, values: Mapping[str, object]) -> Recipe:
+        """The recipe with these knobs; InputError where the function gives something else."""
+        recipe = self.function(**values)
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"{self.path}: {self.function.__name__} must return a Recipe, got {type(recipe).__name__}")
+        return recipe
 
 
 def built_in_recipes() -> dict[str, str]:
@@ -90,9 +97,9 @@ def find_recipe(name: str, file: Path | None = None) -> Found:
     names = built_in_recipes()
     if name not in names:
         near = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownNameError(
-            f"recipe: there is none named {name!r}{hint} Those there are: {', '.join(names)}; a file of your own ends in .py"
+            f"recipe: there is none named {name!r}; {hint}those there are: {', '.join(names)}; a file of your own ends in .py"
         )
     module = importlib.import_module(f"bijectory.recipes.{name}")
     return Found(name, getattr(module, name), _FOLDER / f"{name}.py", True)

@@ -66,9 +66,7 @@ class Run:
             raise RunIncompleteError(
                 f"{path}: expected a run directory, found none; `bijectory train RECIPE --run {path}` makes one"
             )
-        settings = read_json(
-            path / "settings.json", "it is not a run, or its making was interrupted: remove it and train again"
-        )
+        settings = read_json(path / "settings.json", "name the directory of one run; a folder that holds runs is none")
         if not isinstance(settings, dict) or settings.get("format") != FORMAT:
             got = settings.get("format") if isinstance(settings, dict) else type(settings).__name__
             raise RunIncompleteError(
@@ -80,6 +78,11 @@ class Run:
                 "read with other settings than they were made with"
             )
         return cls(path, settings)
+
+    def resume_command(self) -> str:
+        """What to type to continue this run."""
+        recipe = self.settings["recipe"] if self.settings["built_in"] else self.settings["recipe_file"]
+        return f"bijectory train {recipe} --run {self.path} --resume"
 
     # metrics ---------------------------------------------------------------------------------------------------------
 
@@ -122,9 +125,7 @@ class Run:
         """Read weights.safetensors into ``model``; recompute the probe rows and refuse other numbers. Returns the step."""
         path = self.path / "weights.safetensors"
         if not path.exists():
-            raise RunIncompleteError(
-                f"{self.path}: has no weights yet; finish it with `bijectory train --resume --run {self.path}`"
-            )
+            raise RunIncompleteError(f"{self.path}: has no weights yet; finish it with `{self.resume_command()}`")
         tensors, record = read_tensors(path)
         state = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
         try:
@@ -186,7 +187,7 @@ class Run:
 
     def load_json(self, name: str) -> Any:
         """Read a JSON file of the run."""
-        return read_json(self.path / name, f"finish the run with `bijectory train --resume --run {self.path}`")
+        return read_json(self.path / name, f"finish the run with `{self.resume_command()}`")
 
 
 def _probe(model: ExactModel, tensors: dict[str, Tensor]) -> Tensor:

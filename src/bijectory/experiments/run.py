@@ -28,6 +28,7 @@ from ..training.doctor import Fault
 from ..training.fit import Averaged, Evaluator, State, fit
 from ..training.initialise import initialise
 from ..training.interrupt import Interruption
+from ..training.update import Update
 from . import knobs
 from .board import Board
 from .progress import Progress
@@ -91,18 +92,23 @@ def train(
         )
     seed = 0 if seed is None else seed
     where = _device(device)
-    experiment = found.function(**values)
+    experiment = found.build(values)
     if not resume and experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     splits = experiment.data(data, seed)
     check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
-    if not resume:
-        record = Run.create(path, _settings(found, experiment, values, seed, device, data, splits), found.path)
     torch.manual_seed(seed)
     model = experiment.model(splits.schema).to(where)
     placed = _on(splits, where)
+    picked = torch.randperm(len(splits.train), generator=generator_for(seed, "initialise"))[:INITIAL_ROWS]
+    first = placed.train.select(picked.to(where))
+    initialise(model, first.x, first.context)
+    updates = experiment.objective(model)
     evaluators = list(experiment.evaluators(model, placed))
-    state, best = _fit(record, experiment, model, placed, evaluators, seed, resume, tensorboard)
+    if not resume:
+        # Last of all: a knob that the model refuses must not leave a directory behind, which the corrected command would then meet.
+        record = Run.create(path, _settings(found, experiment, values, seed, device, data, splits), found.path)
+    state, best = _fit(record, experiment, model, placed, updates, evaluators, resume, tensorboard)
     best.restore()
     record.save_weights(model, best.step, *_probes(splits))
     _portray(record, evaluators, state.step, tensorboard)
@@ -115,16 +121,12 @@ def _fit(
     experiment: Recipe,
     model: SampleModel,
     splits: Splits,
+    updates: Sequence[Update],
     evaluators: Sequence[Evaluator],
-    seed: int,
     resume: bool,
     tensorboard: bool,
 ) -> tuple[State, KeepBest]:
     budget = experiment.budget
-    picked = torch.randperm(len(splits.train), generator=generator_for(seed, "initialise"))[:INITIAL_ROWS]
-    first = splits.train.select(picked.to(splits.train.x.device))
-    initialise(model, first.x, first.context)
-    updates = experiment.objective(model)
     every = max(1, budget.steps // experiment.looks)
     best = KeepBest(model, Validation(model, splits.validation, every), every=every)
     looks = [Averaged(updates, best), *(Averaged(updates, e) for e in evaluators)]
@@ -163,7 +165,7 @@ def _fit(
         record.save_state(state.tensors())
 
     try:
-        batches = Shuffled(splits.train, budget.batch, seed)
+        batches = Shuffled(splits.train, budget.batch, int(record.settings["seed"]))
         with Interruption() as interruption:
             state = fit(
                 updates,
@@ -182,7 +184,7 @@ def _fit(
     if interruption.signal is not None and state.reason == interruption.signal.name:
         raise InterruptedTraining(
             f"stopped by {state.reason} after step {state.step} of {budget.steps}, and saved; go on with "
-            f"`bijectory train {record.settings['recipe']} --run {record.path} --resume`",
+            f"`{record.resume_command()}`",
             interruption.signal,
         )
     return state, best
@@ -262,7 +264,7 @@ def load(path: Path, recipe: Path | None = None) -> Loaded:
             f"(the copy {path}/recipe.py is kept to be read, never run unasked)"
         )
     found = find_recipe(settings["recipe"], recipe)
-    experiment = found.function(**knobs.convert(found.function, settings["knobs"]))
+    experiment = found.build(knobs.convert(found.function, settings["knobs"]))
     schema = Schema(tuple(settings["columns"]), tuple(settings["event_shape"]), int(settings["context_dim"]))
     model = experiment.model(schema)
     step = record.load_weights(model)
@@ -312,16 +314,17 @@ def _settings(
     return {
         "recipe": found.name,
         "built_in": found.built_in,
-        "knobs": knobs.jsonable(values),
-        "defaults": {name: str(knob.default) for name, knob in knobs.knobs(found.function).items()},
+        "recipe_file": None if found.built_in else str(found.path.resolve()),
+        # Every knob, not only those given: a default that changes later must not change what this run was.
+        "knobs": knobs.jsonable({**{name: k.default for name, k in knobs.knobs(found.function).items()}, **values}),
         "seed": seed,
         "device": device,
-        "data": None if data is None else str(data),
+        "data": None if data is None else str(data.resolve()),
         "threads": torch.get_num_threads(),
         **{key: list(value) if isinstance(value, tuple) else value for key, value in schema.items()},
         "notes": list(splits.notes),
         "rows": {split: len(getattr(splits, split)) for split in ("train", "validation", "test")},
-        "expect": dataclasses.asdict(experiment.expect),
+        "expect": None if experiment.expect is None else dataclasses.asdict(experiment.expect),
         "entropy": None if splits.entropy is None else splits.entropy(),
         "versions": {
             "bijectory": __version__,
@@ -338,7 +341,8 @@ def _check_same(record: Run, found: Found, values: dict[str, object] | None, see
         raise RunIncompleteError(
             f"{record.path}: is a run of {settings['recipe']!r}, not of {found.name!r}; resume it by that name"
         )
-    if values is not None and knobs.jsonable(values) != settings["knobs"]:
+    given = {} if values is None else knobs.jsonable(values)
+    if any(settings["knobs"].get(name) != value for name, value in given.items()):
         raise InputError(
             f"{record.path}: was started with the knobs {settings['knobs']}; a resumed run keeps them: leave the knobs out, or start anew"
         )
@@ -352,9 +356,9 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(f"device: {name!r} cannot be used here ({reason}); use cpu") from error
+    except (RuntimeError, AssertionError):
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise InputError(f"device: {name!r} cannot be used here; expected one of {', '.join(here)}") from None
     return device
 
 

@@ -12,9 +12,9 @@ from ._toys import toy_recipe
 
 def eight_gaussians_maf(
     *,
-    depth: int = 10,
+    depth: int = 16,
     hidden: tuple[int, ...] = (64, 64),
-    steps: int = 5000,
+    steps: int = 8000,
     batch: int = 1024,
     rate: float = 2e-3,
     smoke: bool = False,

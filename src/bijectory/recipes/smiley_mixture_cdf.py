@@ -23,7 +23,7 @@ def smiley_mixture_cdf(
     kind: Kind = "gaussian",
     hidden: tuple[int, ...] = (64, 64),
     activation: str = "silu",
-    steps: int = 3000,
+    steps: int = 3500,
     batch: int = 1024,
     rate: float = 5e-3,
     smoke: bool = False,

@@ -23,7 +23,7 @@ def smiley_realnvp(
     hidden: tuple[int, ...] = (64, 64),
     activation: str = "relu",
     scale: float = 1.0,
-    steps: int = 5000,
+    steps: int = 6000,
     batch: int = 1024,
     rate: float = 3e-3,
     smoke: bool = False,

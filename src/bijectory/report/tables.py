@@ -222,7 +222,7 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as (name, value in words), in the order a reader asks for them."""
     rows = [("recipe", str(settings.get("recipe")))]
     given = settings.get("knobs", {})
-    rows += [(f"knob {name}", _words(value)) for name, value in {**settings.get("defaults", {}), **given}.items()]
+    rows += [(f"knob {name}", _words(value)) for name, value in given.items()]
     rows += [(name, _words(settings[name])) for name in ("seed", "device", "threads", "data") if name in settings]
     rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
     rows += [("columns", ", ".join(map(str, settings.get("columns", ()))))]

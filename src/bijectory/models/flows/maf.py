@@ -12,7 +12,7 @@ from ...transforms.elementwise import Affine
 from ...transforms.normalise import Standardise
 from ..base import as_shape
 from ..flow import Flow
-from .shapes import vector_features
+from .shapes import check_layers, vector_features
 
 
 def maf(
@@ -36,6 +36,7 @@ def maf(
     torch.Size([4, 3])
     """
     features = vector_features(event_shape)
+    check_layers(depth, hidden)
     shape = as_shape(features)
     elementwise = Affine(scale)
     transforms: list[Transform] = [Standardise(shape)]

@@ -13,7 +13,7 @@ from ...transforms.mixtures import MixtureCDF
 from ...transforms.normalise import Standardise
 from ..base import as_shape
 from ..flow import Flow
-from .shapes import vector_features
+from .shapes import check_layers, vector_features
 
 
 def mixture_cdf(
@@ -39,6 +39,7 @@ def mixture_cdf(
     torch.Size([3, 2])
     """
     features = vector_features(event_shape)
+    check_layers(1, hidden)
     elementwise = MixtureCDF(components, kind)
     # Zero parameters put all components side by side over the data: the start that trains best, and it is finite anywhere.
     net = MADE(

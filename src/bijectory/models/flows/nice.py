@@ -14,7 +14,7 @@ from ...transforms.elementwise import Shift
 from ...transforms.normalise import DiagonalScale, Standardise
 from ..base import as_shape
 from ..flow import Flow
-from .shapes import vector_features
+from .shapes import check_layers, vector_features
 
 
 def nice(
@@ -37,6 +37,7 @@ def nice(
     torch.Size([3, 2])
     """
     features = vector_features(event_shape, least=2)
+    check_layers(depth, hidden)
     if base not in ("logistic", "normal"):
         raise InputError(f"base: expected 'normal' or 'logistic', got {base!r}")
     shape = as_shape(features)

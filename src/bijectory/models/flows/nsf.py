@@ -16,7 +16,7 @@ from ...transforms.normalise import Standardise
 from ...transforms.splines import RationalQuadraticSpline
 from ..base import as_shape
 from ..flow import Flow
-from .shapes import vector_features
+from .shapes import check_layers, vector_features
 
 
 def nsf(
@@ -42,6 +42,7 @@ def nsf(
     torch.Size([3, 2])
     """
     features = vector_features(event_shape)
+    check_layers(depth, hidden)
     if structure not in ("coupling", "autoregressive"):
         raise InputError(f"structure: expected 'coupling' or 'autoregressive', got {structure!r}")
     shape = as_shape(features)

@@ -14,7 +14,7 @@ from ...transforms.elementwise import Affine
 from ...transforms.normalise import ActNorm, Standardise
 from ..base import as_shape
 from ..flow import Flow
-from .shapes import vector_features
+from .shapes import check_layers, vector_features
 
 
 def realnvp(
@@ -44,6 +44,7 @@ def realnvp(
     torch.Size([3])
     """
     features = vector_features(event_shape, least=2)
+    check_layers(depth, hidden)
     if base not in ("logistic", "normal"):
         raise InputError(f"base: expected 'logistic' or 'normal', got {base!r}")
     shape = as_shape(features)

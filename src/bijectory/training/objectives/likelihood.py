@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from ...data.batches import Batch
+from ...errors import InputError
 from ...models.base import ExactModel
 from ..ema import EMA
 from ..joined import Joined
@@ -43,6 +46,8 @@ def maximum_likelihood(
     >>> [update.name for update in maximum_likelihood(bijectory.nsf(2, depth=1, hidden=(8,)))]
     ['likelihood']
     """
+    if not 0 < rate < math.inf:
+        raise InputError(f"rate: expected a positive learning rate, got {rate}")
     loss = NegativeLogLikelihood(model)
     joined = Joined(parameter for parameter in loss.parameters() if parameter.requires_grad)
     # fused: 1.5 times the default's speed in eager mode on the CPU, and it reads the finite flag on the device.

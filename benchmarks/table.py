@@ -1,0 +1,201 @@
+"""Writes docs/benchmarks.md (ratios first, then absolute numbers, then correctness) and docs/images/benchmarks.png from results/*.json."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from clock import JAX_PEERS, OURS, PEERS, TORCH_PEERS
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
+Runs = list[dict[str, Any]]
+
+
+def spread(values: list[float], digits: int = 0) -> str:
+    """Median (least..largest)."""
+    if not values:
+        return "–"
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f}..{high:.{digits}f})"
+
+
+def rates(runs: Runs, mode: str) -> list[float]:
+    return [run["rate"][mode] for run in runs if mode in run.get("rate", {})]
+
+
+def seconds(runs: Runs) -> list[float]:
+    return [run["seconds"] for run in runs if run.get("seconds")]
+
+
+def best_mode(runs: Runs) -> str:
+    """The optimiser mode with the higher median rate."""
+    modes = {mode for run in runs for mode in run.get("rate", {})}
+    return max(modes, key=lambda mode: statistics.median(rates(runs, mode)))
+
+
+def ratios(ours: dict[int, float], peers: dict[str, dict[int, float]], more: bool) -> tuple[float, list[float], str]:
+    """Ours over the best peer within each round, so that load common to a round cancels; and the peer that was best by median."""
+    pick = max if more else min
+    name = pick(peers, key=lambda peer: statistics.median(peers[peer].values()))
+    shared = sorted(ours.keys() & peers[name].keys())
+    each = [ours[r] / peers[name][r] if more else peers[name][r] / ours[r] for r in shared]
+    return statistics.median(each), each, name
+
+
+def by_round(runs: Runs, key: str, mode: str | None = None) -> dict[int, float]:
+    found = {number: run.get(key) if mode is None else run.get(key, {}).get(mode) for number, run in enumerate(runs)}
+    return {number: value for number, value in found.items() if value}
+
+
+def headline(found: dict[str, Any]) -> list[tuple[str, str, str, float, list[float], str]]:
+    """The rows of the goal: what, must, aim, median ratio, its values by round, best peer."""
+    rows = []
+    if "steps" in found:
+        steps = found["steps"]
+        speed = {name: by_round(runs, "rate", best_mode(runs)) for name, runs in steps.items() if any(r.get("rate") for r in runs)}
+        torch_peers = {name: speed[name] for name in TORCH_PEERS if name in speed}
+        every = {name: speed[name] for name in PEERS if name in speed}
+        for what, mode, peers, must, aim in (
+            ("A · training steps/s, eager, over the best torch peer (better of default and fused Adam)", "eager", torch_peers, "1.2", "1.5"),
+            ("A · training steps/s, compiled, over the best torch peer", "compiled", torch_peers, "3", "4"),
+            ("A · training steps/s, compiled, over the best of all peers", "compiled", every, "0.65", "1.0"),
+        ):  # fmt: skip
+            rows.append((what, must, aim, *ratios(speed[mode], peers, True)))
+        long = {name: by_round(runs, "seconds") for name, runs in steps.items()}
+        long = {name: values for name, values in long.items() if values}
+        mine = min((m for m in OURS if m in long), key=lambda m: statistics.median(long[m].values()))
+        what = f"F · process start to 2,000 steps of A ({mine}): best peer's seconds over ours"
+        rows.append((what, "0.45", "0.7", *ratios(long[mine], {n: v for n, v in long.items() if n in PEERS}, False)))
+    if "smiley" in found:
+        reach = {name: by_round(runs, "seconds") for name, runs in found["smiley"].items()}
+        peers = {name: values for name, values in reach.items() if name != "ours" and values}
+        what = "F · process start to 0.02 excess nats on smiley: best peer's seconds over ours"
+        rows.append((what, "1.5", "3", *ratios(reach["ours"], peers, False)))
+    return rows
+
+
+def generated(found: dict[str, Any]) -> str:
+    """The tables of one results file, as Markdown."""
+    made = found["made"]
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    lines = [
+        f"{made['date']}, {made['threads']} thread(s), {made['rounds']} rounds, {made['machine']}, Python {made['python']}, load before "
+        f"{made['load before'][0]}, {made['minutes']} minutes in all. {versions}.",
+        "",
+        "| row | must | aim | measured: median (least..largest round) | best peer | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, must, aim, middle, each, name in headline(found):
+        verdict = "aim reached" if middle >= float(aim) else "must reached" if middle >= float(must) else "**missed**"
+        lines.append(f"| {what} | {must} | {aim} | {middle:.2f} ({min(each):.2f}..{max(each):.2f}) | {name} | {verdict} |")
+    if "steps" in found:
+        lines += ["", *_speeds(found["steps"]), "", *_errors(found["steps"])]
+    if "smiley" in found:
+        lines += ["", *_smiley(found["smiley"])]
+    return "\n".join(lines)
+
+
+def _speeds(steps: dict[str, Runs]) -> list[str]:
+    lines = [
+        "| library | steps/s, default Adam | steps/s, fused Adam or as named | first step, s | start to 2,000 steps, s | import over backend, ms "
+        "| parameters | made of |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in steps.items():
+        good = [run for run in runs if "rate" in run]
+        if not good:
+            lines.append(f"| {name} | failed | | | | | | {runs[0].get('failed', '')[-120:]!r} |")
+            continue
+        mode = next(m for m in ("fused", "jit", "eager", "compiled") if rates(good, m))
+        builds = [run["build"] for run in good if "build" in run]
+        first = "–" if name == "eager" or not builds else f"{builds[0]:.1f}, then {statistics.median(builds[1:] or builds):.1f}"
+        imports = spread([1000 * run["import"] for run in good])
+        label = f"bijectory, {name}" if name in OURS else name
+        cells = [label, spread(rates(good, "default")), spread(rates(good, mode)), first, spread(seconds(good), 1), imports]
+        lines.append("| " + " | ".join([*cells, str(good[0]["parameters"]), good[0]["made_of"]]) + " |")
+    return lines
+
+
+def _errors(steps: dict[str, Runs]) -> list[str]:
+    kinds = ("round trip range", "round trip 3x", "log-det range", "log-det 3x")
+    lines = [
+        "| after training | round trip, float32, in range | at 3× | log-det against Jacobian, float64, in range | at 3× |",
+        "|---|---|---|---|---|",
+    ]
+    for name, runs in steps.items():
+        errors = next((run["errors"] for run in runs if "errors" in run), None)
+        if errors is not None:
+            values = (errors[kind] for kind in kinds)
+            cells = ("not finite" if not math.isfinite(value) else f"{value:.1e}" for value in values)
+            lines.append(f"| {'bijectory, ' + name if name in OURS else name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _smiley(smiley: dict[str, Runs]) -> list[str]:
+    lines = ["| smiley | seconds to 0.02 excess nats | rounds | steps | parameters | flow |", "|---|---|---|---|---|---|"]
+    for name, runs in smiley.items():
+        run = runs[0]
+        if "failed" in run:
+            lines.append(f"| {name} | failed | | | | {run['failed'][-120:]!r} |")
+            continue
+        reached = spread(seconds(runs), 1) if seconds(runs) else f"not reached: {run['excess']:.3f} when time was up"
+        label = "bijectory" if name == "ours" else name
+        lines.append(f"| {label} | {reached} | {len(runs)} | {run['steps']} | {run['parameters']} | {run['made_of']} |")
+    return lines
+
+
+def plot(found: dict[str, Any], target: Path) -> None:
+    """Rates of row A and seconds on smiley, medians with least and largest."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    bars: list[tuple[str, list[float]]] = []
+    for name, runs in found["steps"].items():
+        good = [run for run in runs if "rate" in run]
+        if good:
+            bars.append((f"bijectory, {name}" if name in OURS else name, rates(good, best_mode(good))))
+    reach = [("bijectory" if n == "ours" else n, seconds(runs)) for n, runs in found["smiley"].items() if seconds(runs)]
+    for axis, rows, title, unit in (
+        (axes[0], bars, "Training steps per second (more is better)", "8 affine couplings, MLP 2×64, batch 256"),
+        (axes[1], reach, "Process start to 0.02 excess nats on smiley (less is better)", "seconds"),
+    ):
+        rows = sorted(rows, key=lambda row: statistics.median(row[1]), reverse=axis is axes[1])
+        middles = [statistics.median(values) for _, values in rows]
+        reach_of = [[m - min(v) for m, (_, v) in zip(middles, rows, strict=True)], [max(v) - m for m, (_, v) in zip(middles, rows, strict=True)]]  # fmt: skip
+        colours = ["#b3541e" if name.startswith("bijectory") else "#c9a227" if name in JAX_PEERS else "#5b7fa6" for name, _ in rows]
+        axis.barh([name for name, _ in rows], middles, xerr=reach_of, color=colours, ecolor="#333333", capsize=3)
+        for place, (middle, high) in enumerate(zip(middles, reach_of[1], strict=True)):
+            text = f"{middle:.0f}" if middle >= 100 else f"{middle:.1f}"
+            axis.annotate(text, (middle + high, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+        axis.set_title(title, fontsize=11)
+        axis.set_xlabel(unit)
+        axis.margins(x=0.14)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("orange: bijectory · blue: torch peers · yellow: JAX peers · whiskers: least and largest round", fontsize=9, y=-0.03)
+    target.parent.mkdir(exist_ok=True)
+    figure.savefig(target, dpi=130, bbox_inches="tight")
+
+
+def main() -> None:
+    """Replace what stands between the two marks of the page; the rest of it is written by hand."""
+    parts = []
+    for path in sorted((HERE / "results").glob("threads*.json")):
+        found = json.loads(path.read_text())
+        parts.append(generated(found))
+        if {"steps", "smiley"} <= found.keys() and not path.stem.startswith("threads2"):
+            plot(found, PAGE.parent / "images" / "benchmarks.png")
+    text = PAGE.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    PAGE.write_text(before + "\n" + "\n\n---\n\n".join(parts) + "\n" + after)
+
+
+if __name__ == "__main__":
+    main()
