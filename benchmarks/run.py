@@ -1,8 +1,8 @@
 """The benchmark: every library in turn, round after round, each in a process of its own; raw numbers to a JSON file.
 
-    make bench                                   all rows, then the table and the plot
-    python benchmarks/run.py --threads 2         on two cores
-    python benchmarks/run.py --rows steps --rounds 7
+make bench                                   all rows, then the table and the plot
+python benchmarks/run.py --threads 2         on two cores
+python benchmarks/run.py --rows steps --rounds 7
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ def main() -> None:
     arguments = parser.parse_args()
     target = HERE / "results" / f"threads{arguments.threads}.json"
     found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    measured = found.get("made", {}).get("measured", {})
     found["made"] = _circumstances(arguments.threads, arguments.rounds)
-    started = time.monotonic()
+    found["made"]["measured"] = measured
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder) / "rows.npz")
         for row in arguments.rows:
             turn = _steps if row == "steps" else _smiley
+            started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
-            found["made"]["minutes"] = round((time.monotonic() - started) / 60, 1)
+            minutes = round((time.monotonic() - started) / 60, 1)
+            measured[row] = {"date": time.strftime("%Y-%m-%d"), "load before": load, "minutes": minutes}
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def _circumstances(threads: int, rounds: int) -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in PACKAGES}
-    load = [round(value, 2) for value in os.getloadavg()]
     return {
-        "date": time.strftime("%Y-%m-%d"),
         "threads": threads,
         "rounds": rounds,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load before": load,
         "versions": versions,
     }
 
@@ -67,6 +67,7 @@ def _lay_out(path: Path) -> None:
     """The rows that every library trains on, standardised beforehand because most peers have no part for that."""
     import numpy as np
     import torch
+
     from bijectory.data.toys import homework_smiley, toy
 
     moons = toy("moons").sample(100_000, seed=0)[0]
@@ -90,7 +91,7 @@ def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]
         "BENCH_STARTED": str(time.time()),
     }
     threads = arguments[arguments.index("--threads") + 1]
-    environment.update({name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    environment.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads))
     command = [sys.executable, str(HERE / "work.py"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE)
     try:

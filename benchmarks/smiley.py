@@ -63,6 +63,7 @@ def _factor(step: int) -> float:
 
 def _ours(threads: int, cap: float) -> dict[str, Any]:
     import torch
+
     from bijectory import initialise, mixture_cdf
     from bijectory.data.batches import Shuffled
     from bijectory.data.splits import Rows

@@ -40,6 +40,7 @@ def _imports(backend: str, library: str) -> float:
 def _ours(mode: str, threads: int, steps: int, check: bool) -> dict[str, Any]:
     imported = _imports("torch", "bijectory")
     import torch
+
     from bijectory import initialise, realnvp
     from bijectory.data.batches import Shuffled
     from bijectory.data.splits import Rows

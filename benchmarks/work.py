@@ -1,6 +1,6 @@
 """One library's turn at one row, in a process of its own; ``run.py`` starts it and reads its last line.
 
-    python benchmarks/work.py steps zuko --threads 1 --whole
+python benchmarks/work.py steps zuko --threads 1 --whole
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Run:
 
     def resume_command(self) -> str:
         """What to type to continue this run."""
-        recipe = self.settings["recipe"] if self.settings["built_in"] else self.settings["recipe_file"]
+        settings = self.settings
+        recipe = settings.get("recipe", "RECIPE") if settings.get("built_in", True) else settings.get("recipe_file")
         return f"bijectory train {recipe} --run {self.path} --resume"
 
     # metrics ---------------------------------------------------------------------------------------------------------

@@ -134,4 +134,7 @@ class CompiledStep:
 
 def _watch_arguments(guards: Any) -> list[bool]:
     """Which conditions are tested again at every step: shapes and dtypes of the arguments, nothing inside the model."""
-    return [guard.guard_type == "TENSOR_MATCH" and not guard.name.startswith("L['self']") for guard in guards]
+    # torch names what hangs on an argument by its path, self.update.loss… or L['self'].update.loss… depending on its version
+    return [
+        guard.guard_type == "TENSOR_MATCH" and guard.name.split(".")[0] not in ("self", "L['self']") for guard in guards
+    ]
