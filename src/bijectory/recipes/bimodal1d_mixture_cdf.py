@@ -34,7 +34,7 @@ def bimodal1d_mixture_cdf(
         entropy=1.0101,
         tolerance=0.01,
         minutes=0.2,
-        measured="not measured",
+        measured="1.0086 ± 0.0047 nats, excess 0.00015 ± 0.00011 (bijectory train bimodal1d_mixture_cdf, 3 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,

@@ -15,6 +15,7 @@ def checkerboard_nsf(
     depth: int = 4,
     bins: int = 16,
     hidden: tuple[int, ...] = (128, 128),
+    floor: float = 1e-2,
     steps: int = 5000,
     batch: int = 1024,
     rate: float = 2e-3,
@@ -25,6 +26,7 @@ def checkerboard_nsf(
     depth: spline couplings
     bins: bins of each spline
     hidden: widths of each coupling's MLP
+    floor: least width, height and slope of a spline's bins; at the jumps they shrink until float32 cannot undo them
     steps: updates
     batch: rows an update
     rate: Adam's learning rate at its highest; it falls as half a cosine
@@ -32,7 +34,7 @@ def checkerboard_nsf(
     """
     return toy_recipe(
         "checkerboard",
-        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden),
+        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden, floor=floor),
         entropy=3.4657,
         tolerance=0.05,
         minutes=4,

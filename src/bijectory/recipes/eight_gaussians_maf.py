@@ -34,7 +34,7 @@ def eight_gaussians_maf(
         entropy=2.8319,
         tolerance=0.03,
         minutes=3,
-        measured="not measured",
+        measured="2.8580 ± 0.0069 nats, excess 0.02541 ± 0.00141 (bijectory train eight_gaussians_maf, 139 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,

@@ -36,7 +36,7 @@ def moons_realnvp(
         entropy=1.0076,
         tolerance=0.03,
         minutes=1,
-        measured="not measured",
+        measured="1.0072 ± 0.0053 nats, excess 0.00606 ± 0.00070 (bijectory train moons_realnvp, 46 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,

@@ -40,7 +40,7 @@ def parabola_nice(
         entropy=4.2242,
         tolerance=0.01,
         minutes=0.5,
-        measured="not measured",
+        measured="4.2207 ± 0.0070 nats, excess 0.00098 ± 0.00031 (bijectory train parabola_nice, 15 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,

@@ -36,7 +36,7 @@ def pinwheel_nsf(
         entropy=2.3178,
         tolerance=0.03,
         minutes=4,
-        measured="not measured",
+        measured="2.3247 ± 0.0069 nats, excess 0.00739 ± 0.00081 (bijectory train pinwheel_nsf, 102 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,

@@ -58,5 +58,6 @@ def smiley_realnvp(
             source="CS294-158 2020, official solution of homework 2, question 1b, printed 'Final Test Loss' (joint nats; entropy 1.3339)",
             hardware="two CPU cores",
             minutes=1.5,
+            measured="1.3330 ± 0.0091 nats, excess 0.00839 ± 0.00106 (bijectory train smiley_realnvp, 130 s on one core, commit cf2e728)",
         ),
     )

@@ -28,6 +28,7 @@ def nsf(
     activation: str = "relu",
     squash: bool = True,
     bound: float = 5.0,
+    floor: float = 1e-3,
     structure: Literal["coupling", "autoregressive"] = "coupling",
     context_dim: int = 0,
 ) -> Flow:
@@ -46,7 +47,7 @@ def nsf(
     if structure not in ("coupling", "autoregressive"):
         raise InputError(f"structure: expected 'coupling' or 'autoregressive', got {structure!r}")
     shape = as_shape(features)
-    elementwise = RationalQuadraticSpline(bins, bound)
+    elementwise = RationalQuadraticSpline(bins, bound, floor=floor)
     transforms: list[Transform] = [Standardise(shape)]
     for layer in range(depth):
         if structure == "autoregressive" or features == 1:
