@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def _mlp(key: Any, inputs: int, outputs: int) -> list[tuple[Any, Any]]:
     """Weights of a ReLU network, uniform as torch's; the last layer starts at zero, so that a flow starts as the identity."""
     widths = [inputs, *HIDDEN, outputs]
     layers = []
-    for index, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for index, (a, b) in enumerate(itertools.pairwise(widths)):
         key, one, two = jax.random.split(key, 3)
         bound = 0.0 if index == len(widths) - 2 else a**-0.5
         layers.append((jax.random.uniform(one, (a, b), minval=-bound, maxval=bound),

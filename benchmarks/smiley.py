@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -85,10 +86,8 @@ def _ours(threads: int, cap: float) -> dict[str, Any]:
 
     judge = Judge(log_prob, cap)
     budget = Budget(steps=STEPS, batch=BATCH)
-    try:
+    with contextlib.suppress(Reached):
         fit(updates, Shuffled(Rows(x), BATCH, 0), budget=budget, evaluators=[Averaged(updates, judge)])
-    except Reached:
-        pass
     parameters = sum(p.numel() for p in flow.parameters())
     return judge.found(parameters, "mixture_cdf(components=16, hidden=(64, 64)), the recipe's settings, eager fit")
 

@@ -38,7 +38,7 @@ def checkerboard_nsf(
         entropy=3.4657,
         tolerance=0.05,
         minutes=4,
-        measured="not measured",
+        measured="3.4969 ± 0.0013 nats, excess 0.03112 ± 0.00131 (bijectory train checkerboard_nsf, 133 s on one core, commit 9d4c91b)",
         steps=steps,
         batch=batch,
         rate=rate,

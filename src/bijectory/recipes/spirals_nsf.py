@@ -36,7 +36,7 @@ def spirals_nsf(
         entropy=2.6454,
         tolerance=0.05,
         minutes=4,
-        measured="not measured",
+        measured="2.6619 ± 0.0051 nats, excess 0.01904 ± 0.00123 (bijectory train spirals_nsf, 132 s on one core, commit cf2e728)",
         steps=steps,
         batch=batch,
         rate=rate,
