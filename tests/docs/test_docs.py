@@ -121,7 +121,8 @@ def six_lines() -> str:
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != "README.md"], ids=lambda page: page.stem)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BIJECTORY_DATA", raising=False)  # a reader has none; CI has, and the pages' own files are not in it
+    # A reader has no such folder; CI has one, and the pages' own files are not in it.
+    monkeypatch.delenv("BIJECTORY_DATA", raising=False)
     namespace: dict[str, Any] = {"__name__": page.stem}
     printed: str | None = None
     for block in blocks(page):
