@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", "flowjax", "distrax", "optax", "numpy")
 #: A library that took over this many times the best's seconds in the first round is timed to 2,000 steps, or to 0.02 nats, only once.
 BEHIND = 1.4
+ROWS = ("steps", "smiley", "guards")
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", nargs="+", default=["steps", "smiley"], choices=["steps", "smiley"])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--cap", type=float, default=120.0, help="seconds a library gets on smiley")
     arguments = parser.parse_args()
     target = HERE / "results" / f"threads{arguments.threads}.json"
@@ -43,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder) / "rows.npz")
         for row in arguments.rows:
-            turn = _steps if row == "steps" else _smiley
+            turn = {"steps": _steps, "smiley": _smiley, "guards": _guards}[row]
             started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
             minutes = round((time.monotonic() - started) / 60, 1)
@@ -98,7 +99,9 @@ def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
         found = {"failed": done.stderr[-2000:]}
-    short = {key: value for key, value in found.items() if key in ("rate", "seconds", "build", "excess", "failed")}
+    short = {
+        key: value for key, value in found.items() if key in ("rate", "seconds", "build", "excess", "failed", "cost")
+    }
     print(" ".join(arguments), short, flush=True)
     return found
 
@@ -130,6 +133,11 @@ def _smiley(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[
         if number == 0:
             going = {"ours"} | _close(found, PEERS)
     return found
+
+
+def _guards(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the loop's guards cost, in one process that takes its own rounds."""
+    return _start(folder, "guards", "ours", "--threads", str(arguments.threads), "--rounds", str(arguments.rounds))
 
 
 def _close(found: dict[str, list[dict[str, Any]]], names: tuple[str, ...]) -> set[str]:

@@ -13,19 +13,24 @@ from clock import answer, hold
 def main() -> None:
     """Read the arguments, hold the cores, measure, answer."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("row", choices=["steps", "smiley"])
+    parser.add_argument("row", choices=["steps", "smiley", "guards"])
     parser.add_argument("library")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="run to 2,000 steps")
     parser.add_argument("--check", action="store_true", help="measure the trained flow's errors")
     parser.add_argument("--cap", type=float, default=120.0)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     hold(arguments.threads)
     if arguments.row == "steps":
         import steps
 
         answer(steps.measure(arguments.library, arguments.threads, arguments.whole, arguments.check))
+    elif arguments.row == "guards":
+        import guards
+
+        answer({"guards": guards.measure(arguments.threads, arguments.rounds)})
     else:
         import smiley
 

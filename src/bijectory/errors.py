@@ -11,6 +11,7 @@ BijectoryError                     anything below; the command line prints it as
 │   ├── RunExistsError             it is there already and would be overwritten
 │   ├── RunIncompleteError         it is missing, half-written, or not a run at all
 │   └── CheckpointError            its tensors are truncated, altered, or give other numbers than when they were saved
+├── RankLostError                  another process of the same job ended before its work was done
 ├── NumericError (ArithmeticError) arithmetic that has no trustworthy result
 │   ├── InverseError               a numeric inverse that did not converge
 │   └── NonFiniteError             NaN or infinity where a number was promised
@@ -70,6 +71,10 @@ class InterruptedTraining(BijectoryError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class RankLostError(BijectoryError):
+    """Another process of a job of several has ended."""
 
 
 class NumericError(BijectoryError, ArithmeticError):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from bijectory.errors import BijectoryError
-from bijectory.experiments.run import load, train
+from bijectory.experiments.run import train
+from bijectory.experiments.use import load
 
 
 @pytest.fixture(scope="module")

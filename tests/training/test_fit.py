@@ -65,7 +65,7 @@ def sgd(loss: nn.Module, **kwargs: Any) -> Update:
 def test_batches_are_a_function_of_the_step() -> None:
     batches, again = Shuffled(rows(), 32, seed=5), Shuffled(rows(), 32, seed=5)
     late = again(17)
-    assert all(torch.equal(a, b) for a, b in zip(batches(17)[::2], late[::2], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(batches(17)[:3:2], late[:3:2], strict=True))
     epoch = torch.cat([batches(step).rows for step in range(batches.per_epoch)])
     assert len(set(epoch.tolist())) == len(epoch) == batches.per_epoch * 32
     assert not torch.equal(batches(0).rows, batches(batches.per_epoch).rows)

@@ -2,54 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..numerics.seeds import seed_for
+from ..numerics.seeds import generator_for, seed_for
 from .splits import Rows
+
+#: Random numbers for so many rows, from this generator: (rows, generator) -> (rows, *noise shape).
+Noise = Callable[[int, torch.Generator], Tensor]
 
 
 class Batch(NamedTuple):
-    """Rows for one step: x (batch, *event), their context, and their numbers in the training split."""
+    """Rows for one step: x (batch, *event), their context, and their numbers in the training split.
+
+    ``noise`` (batch, *noise shape) is what a bound consumes. ``share`` is the part of the step's whole batch that these rows are: less
+    than 1 where several processes divide it, or several parts of an accumulated gradient.
+    """
 
     x: Tensor
     context: Tensor | None
     rows: Tensor
+    noise: Tensor | None = None
+    share: float = 1.0
 
     def part(self, index: int, parts: int) -> Batch:
-        """The ``index``-th of ``parts`` nearly equal pieces, for gradient accumulation."""
+        """The ``index``-th of ``parts`` nearly equal pieces, for gradient accumulation and for processes."""
         size = len(self.x)
         cut = slice(index * size // parts, (index + 1) * size // parts)
-        return Batch(self.x[cut], None if self.context is None else self.context[cut], self.rows[cut])
+        context, noise = (None if t is None else t[cut] for t in (self.context, self.noise))
+        return Batch(self.x[cut], context, self.rows[cut], noise, self.share * (cut.stop - cut.start) / size)
 
 
 class Shuffled:
     """Batches of ``size`` rows, every row once an epoch in an order drawn from (seed, epoch).
 
     Random access: ``batches(step)`` needs no history. Rows that do not fill a last batch wait for the next epoch's order; a data
-    set smaller than ``size`` is one batch. The rows stay on their device.
+    set smaller than ``size`` is one batch. The rows stay on their device. Of ``parts`` processes the ``part``-th gets its piece of the
+    same batch: the order, the ``noise`` and the ``flips`` (half of the pictures mirrored left to right) are drawn for the whole batch
+    from (seed, step) and then cut, so that the number of processes changes nothing.
+
+    Raises InputError for no rows a batch, or fewer than there are processes.
     """
 
-    def __init__(self, rows: Rows, size: int, seed: int) -> None:
-        if size < 1:
-            raise InputError(f"size: expected at least one row a batch, got {size}")
-        self.rows, self.seed = rows, seed
+    def __init__(
+        self,
+        rows: Rows,
+        size: int,
+        seed: int,
+        *,
+        noise: Noise | None = None,
+        flips: bool = False,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
         self.size = min(size, len(rows))
+        if self.size < max(1, parts):
+            wanted = f"one for each of {parts} processes" if parts > 1 else "one row a batch"
+            raise InputError(f"size: expected at least {wanted}, got {self.size}")
+        self.rows, self.seed, self.noise, self.flips = rows, seed, noise, flips
+        self.piece, self.parts = part, parts
         self.per_epoch = len(rows) // self.size
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of that step, counted from 0."""
+        """This process's piece of the batch of that step, counted from 0."""
+        index, device = self._index(step), self.rows.x.device
+        cut = slice(self.piece * self.size // self.parts, (self.piece + 1) * self.size // self.parts)
+        mine = index[cut]
+        x, context, noise = self.rows.x.index_select(0, mine), self.rows.context, None
+        if self.flips:
+            mirrored = torch.rand(self.size, generator=generator_for(self.seed, "flips", step)) < 0.5
+            x = torch.where(mirrored[cut].to(device).reshape(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
+        if self.noise is not None:
+            noise = self.noise(self.size, generator_for(self.seed, "noise", step, device=device))[cut]
+        context = None if context is None else context.index_select(0, mine)
+        return Batch(x, context, mine, noise, len(mine) / self.size)
+
+    def whole(self, step: int) -> Batch:
+        """The batch of that step as one process would get it."""
+        alone = Shuffled(self.rows, self.size, self.seed, noise=self.noise, flips=self.flips)
+        return alone(step)
+
+    def _index(self, step: int) -> Tensor:
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(seed_for(self.seed, "epoch", epoch))
             self._order = torch.randperm(len(self.rows), generator=generator).to(self.rows.x.device)
             self._epoch = epoch
-        index = self._order[position * self.size : (position + 1) * self.size]
-        context = self.rows.context
-        return Batch(
-            self.rows.x.index_select(0, index), None if context is None else context.index_select(0, index), index
-        )
+        return self._order[position * self.size : (position + 1) * self.size]

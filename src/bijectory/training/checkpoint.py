@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +19,9 @@ from torch import Tensor
 from ..errors import CheckpointError, RunError
 
 FORMAT = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 def digest(tensors: Mapping[str, Tensor], record: str) -> str:
@@ -34,7 +39,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str
     text = json.dumps(dict(record or {}), sort_keys=True)
     clean = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"bijectory": str(FORMAT), "record": text, "sha256": digest(clean, text)}
-    write_bytes(path, to_bytes(clean, metadata))
+    write_bytes(path, _ordered(to_bytes(clean, metadata)))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in the order of their names: as written they stand in one that changes from process
+    to process, and two runs of one seed would leave the same numbers in different files."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format asks that the numbers begin at a multiple of 8
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + size :]))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -49,14 +65,24 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror}); what was there is untouched; check that the folder exists, may be "
-            "written, and has room"
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise unwritten(path, error) from error
+    finally:
+        # A folder that became read-only, or no folder, refuses this too; the error above says more than this one would.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def unwritten(path: Path, error: OSError) -> RunError:
+    """What to tell a person whose file could not be written: why, that nothing was lost, and what to do."""
+    if error.errno in _NO_ROOM:
+        remedy = "there is no room for it: free some"
+    elif error.errno in _FORBIDDEN:
+        remedy = f"{path.parent} may not be written: make it writable"
+    elif error.errno in _GONE:
+        remedy = f"{path.parent} is gone: put it back"
+    else:
+        remedy = "check that the folder exists, may be written, and has room"
+    return RunError(f"{path}: cannot be written ({error.strerror}); what was there is untouched; {remedy}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -92,5 +118,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path}: the checksum does not match what the file holds; it was altered after it was written"
         )
-    record: dict[str, Any] = json.loads(text)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the record beside its tensors is not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path}: expected a JSON object beside its tensors, got {type(record).__name__}")
     return tensors, record
+
+
+def unsound(tensors: Mapping[str, Tensor]) -> str | None:
+    """Which tensor of a state holds numbers that are not finite, and how many; None where all are sound.
+
+    Looks at everything below ``update.`` (weights, moments, averages) and at the weights that an evaluator kept. Sums of terms may be NaN,
+    where a step was lost, and a best score is infinite before the first look. A constant of a model that is infinite on purpose is
+    registered with ``persistent=False`` and stands in no state.
+    """
+    for name, tensor in tensors.items():
+        trained = name.startswith("update.") or (name.startswith("evaluator.") and ".kept." in name)
+        if trained and tensor.is_floating_point() and (bad := int((~torch.isfinite(tensor)).sum())):
+            return f"{name} holds {bad} of {tensor.numel()} numbers that are not finite"
+    return None

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch
-from ..transforms.base import Transform
+from ..transforms.base import Chain, Transform
 from .update import Loss, Update
 
-#: Row numbers named at most.
-NAMED = 10
+#: Row numbers named at most, and rows of a batch on which log-scales are looked at.
+NAMED, WATCHED_ROWS = 10, 64
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,32 @@ def diagnose(update: Update, batch: Batch, step: int) -> Fault:
         if not bool(torch.isfinite(loss.total)):
             return _fault(update, step, "the loss", "a value that is not finite", batch, None)
         return _in_gradients(update, step, batch, loss.total, seen)
+
+
+def log_scales(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
+    """The least and the largest log-scale that any map gives any of the first rows of a batch; nothing for a model without maps.
+
+    A map's log-scale is its log-det per number of the event, the mean of log dz/dx: it wanders off long before a density overflows.
+    """
+    maps = [
+        module for module in update.loss.modules() if isinstance(module, Transform) and not isinstance(module, Chain)
+    ]
+    if not maps:
+        return {}
+    seen: list[_Seen] = []
+    few = batch.part(0, max(1, len(batch.x) // WATCHED_ROWS))
+    device = few.x.device
+    # Random numbers that the look itself draws must not change the run.
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with ExitStack() as stack, forked, torch.no_grad():
+        for module in maps:
+            stack.enter_context(_watched_map("", module, seen))
+        update.loss(few, step)
+    scales = [log_det.float() * (log_det.numel() / z.numel()) for z, log_det in (one.outputs for one in seen)]
+    return {
+        "log_scale_low": torch.stack([s.amin() for s in scales]).amin(),
+        "log_scale_high": torch.stack([s.amax() for s in scales]).amax(),
+    }
 
 
 def _in_gradients(update: Update, step: int, batch: Batch, total: Tensor, seen: list[_Seen]) -> Fault:

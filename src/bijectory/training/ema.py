@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, NonFiniteError
 
 
 class EMA:
@@ -32,10 +32,18 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within this block the model holds the average."""
+        """Within this block the model holds the average. A NonFiniteError that passes through is told whether the average is to blame."""
         self._swap()
         try:
             yield
+        except NonFiniteError as error:
+            # Within the block the places are exchanged: the shadow holds the weights, the parameters their average.
+            if _finite(self.shadow) and not _finite(self.parameters):
+                raise NonFiniteError(
+                    f"{error} (the average of the weights is not finite, the weights themselves are: it took in something that they do "
+                    "not hold)"
+                ) from error
+            raise
         finally:
             self._swap()
 
@@ -55,3 +63,7 @@ class EMA:
         self.count = int(tensors["count"])
         for i, shadow in enumerate(self.shadow):
             shadow.copy_(tensors[f"shadow.{i}"])
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(torch.isfinite(t.detach()).all()) for t in tensors)

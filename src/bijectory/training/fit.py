@@ -10,16 +10,19 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.batches import Batch
-from ..errors import InputError, NonFiniteError
+from ..errors import CheckpointError, InputError, NonFiniteError
 from .compiled import CompiledStep
-from .doctor import Fault, diagnose
+from .doctor import Fault, diagnose, log_scales
+from .ranks import ALONE, Ranks
 from .update import Update, apply
 
 #: Lost steps that are walked through again, between two rows of the log.
 DIAGNOSED = 3
+#: Rows of the log between two looks at the maps' log-scales, each a forward pass of its own.
+SCALES_EVERY = 5
 
 
 @runtime_checkable
@@ -162,6 +165,7 @@ def fit(
     save: Callable[[State], None] | None = None,
     stop: Callable[[], str | None] | None = None,
     resume: dict[str, Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> State:
     """Train until the budget is spent; return the state.
 
@@ -169,31 +173,55 @@ def fit(
     the mean of each term since the last row and what evaluators yielded. ``save(state)`` is called every
     ``budget.save_every`` steps and at the end. ``stop()`` is asked after every step: where it gives a reason, the state is saved as
     it is and training ends, with that reason in ``state.reason``. ``resume`` takes ``State.tensors()`` of an earlier run with the
-    same updates and evaluators.
+    same updates and evaluators. ``ranks`` are the processes that share the work: ``batches`` then gives this one its piece, and
+    evaluators, ``log`` and ``save`` belong to rank 0.
+
+    Rows of the log also hold what announces trouble: the gradient's norm, the relative size of the last step (``update_ratio``) and, in
+    every fifth, the least and largest log-scale of any map (``log_scale_low``, ``log_scale_high``).
 
     Raises NonFiniteError when more than ``budget.skips`` steps were lost to gradients that are not finite.
     """
     state = State(updates, evaluators)
     if resume is not None:
-        state.load(resume)
-    steps = [CompiledStep(update) if update.compiled else partial(apply, update) for update in state.updates]
+        try:
+            state.load(resume)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                "the saved state does not fit what the recipe builds now, which has changed since the run began: resume with the "
+                f"recipe as it was ({str(error).splitlines()[0][:120]})"
+            ) from error
+    steps = [_step(update, ranks) for update in state.updates]
     started = time.monotonic() - state.seconds
     while state.step < budget.steps:
         batch = batches(state.step)
+        watched = log is not None and (state.step + 1) % budget.log_every == 0
         for update, step in zip(state.updates, steps, strict=True):
             if state.step % update.every == 0:
+                before = [p.detach().clone() for p in update.parameters] if watched else None
                 for name, value in step(batch, state.step).items():
-                    state.add(name, value.detach())
+                    state.add(_label(state, update, name), value.detach())
+                if before is not None:
+                    signs = {"update_ratio": _ratio(before, update.parameters)}
+                    if (state.step + 1) % (SCALES_EVERY * budget.log_every) == 0:
+                        signs |= log_scales(update, batch, state.step)
+                    for name, value in signs.items():
+                        state.add(_label(state, update, name), value)
         state.step += 1
         state.seconds = time.monotonic() - started
-        if budget.seconds is not None and state.seconds >= budget.seconds:
+        if budget.seconds is not None and ranks.largest(int(state.seconds >= budget.seconds)):
             state.reason = "seconds"
         last = state.step == budget.steps or state.reason != "budget"
         due = [e for e in state.evaluators if last or state.step % e.every == 0]
         if log is not None and (due or last or state.step % budget.log_every == 0):
             found = _lost(state, batches)
             log(state.step, state.take_means(), [*found, *(result for e in due for result in e(state.step))])
-            _refuse_too_many_skips(state, budget, found)
+            try:
+                _refuse_too_many_skips(state, budget, found)
+            except NonFiniteError:
+                # The steps that failed changed nothing: what stands here is sound, and the last of it.
+                if save is not None:
+                    save(state)
+                raise
         elif due:
             for evaluator in due:
                 list(evaluator(state.step))
@@ -210,10 +238,28 @@ def fit(
     return state
 
 
+def _step(update: Update, ranks: Ranks) -> Callable[[Batch, int], dict[str, Tensor]]:
+    # A compiled step has its optimiser inside the graph, where no sum over processes can stand between gradient and step.
+    return CompiledStep(update) if update.compiled and ranks.size == 1 else partial(apply, update, ranks=ranks)
+
+
+def _label(state: State, update: Update, name: str) -> str:
+    return name if len(state.updates) == 1 else f"{update.name}.{name}"
+
+
+def _ratio(before: list[Tensor], parameters: list[nn.Parameter]) -> Tensor:
+    """How far a step moved the weights, as a part of their own length."""
+    now = [p.detach() for p in parameters]
+    moved = torch.nn.utils.get_total_norm(torch._foreach_sub(now, before), foreach=True)
+    return moved / torch.nn.utils.get_total_norm(now, foreach=True)
+
+
 def _lost(state: State, batches: Callable[[int], Batch]) -> list[Fault]:
     """A diagnosis of each step lost since the last row of the log; of the first few, where there are many."""
     steps = [(update, step) for update in state.updates for step in update.take_lost()]
-    return [diagnose(update, batches(step), step) for update, step in steps[:DIAGNOSED]]
+    # The rows may be another process's: every one looks at the whole batch.
+    whole = getattr(batches, "whole", batches)
+    return [diagnose(update, whole(step), step) for update, step in steps[:DIAGNOSED]]
 
 
 def _refuse_too_many_skips(state: State, budget: Budget, found: list[Fault]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from .ema import EMA
 from .joined import Joined
+from .ranks import ALONE, Ranks
 from .schedule import Schedule, constant
 
 
@@ -76,8 +77,8 @@ class Update:
         self.skipped, self._flags, self._lost = skipped, [], lost
 
 
-def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
-    """Loss → gradient → finite gate → clip → step → EMA. Returns the named terms, still on their device.
+def apply(update: Update, batch: Batch, step: int, ranks: Ranks = ALONE) -> dict[str, Tensor]:
+    """Loss → gradient → sum over processes → finite gate → clip → step → EMA. Returns the named terms, still on their device.
 
     A loss or gradient that is not finite changes nothing: on an accelerator the fused optimiser reads the flag where it is, so that no step
     waits for the host. ``update.take_lost`` names such steps.
@@ -98,6 +99,8 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
         total, terms = _accumulate(update, batch, step)
     if update.joined is not None:
         update.joined.gather()
+    if ranks.size > 1:
+        total, terms = _exchange(update, ranks, batch.share, total, terms)
     gradients = [p.grad for p in update.parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
     if update.clip is not None:
@@ -115,6 +118,27 @@ def apply(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
     if update.ema is not None:
         update.ema.update()
     return {**terms, "gradient_norm": norm}
+
+
+def _exchange(
+    update: Update, ranks: Ranks, share: float, total: Tensor, terms: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Gradient, loss and terms of the whole batch from those of each process's ``share`` of it, in one sum.
+
+    From here on all processes compute with the same bits, so that gate, clip and step need no further word between them.
+    """
+    gradients = []
+    for parameter in update.parameters:
+        if parameter.grad is None:
+            # Another process may have one: all must hand over vectors of the same length.
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    figures = torch.stack([total, *(value.detach() for value in terms.values())])
+    whole = ranks.sum_(torch.cat([*(g.reshape(-1) for g in gradients), figures.to(gradients[0].dtype)]) * share)
+    *pieces, figures = whole.split([*(g.numel() for g in gradients), len(figures)])
+    for gradient, piece in zip(gradients, pieces, strict=True):
+        gradient.copy_(piece.view_as(gradient))
+    return figures[0], dict(zip(terms, figures[1:], strict=True))
 
 
 def _accumulate(update: Update, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
