@@ -11,9 +11,10 @@ import bijectory
 from bijectory.cli.main import VERBS
 
 NAMES = """
-ActNorm Affine Autoregressive BijectoryError BoundModel Chain ConstantAffine Coupling DiagonalScale EstimateModel ExactModel
-Exp Flow Inverse LULinear Logistic MADE MLP MixtureCDF Normal Partition Permute RationalQuadraticSpline SampleModel Shift Sigmoid
-SigmoidAffine Softplus Standardise Transform initialise logit maf mixture_cdf nice nsf realnvp uniform_latents
+ActNorm Affine Autoregressive BijectoryError BoundModel Chain ChannelHalves Checkerboard ConstantAffine Coupling
+DiagonalScale EstimateModel ExactModel Exp Flow IntegerModel Inverse LULinear LeftRight Logistic MADE MLP MixtureCDF Normal Partition
+Permute Quantised RationalQuadraticSpline ResNet SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus Squeeze Standardise
+TopBottom Transform initialise logit maf mixture_cdf nice nice_image nsf realnvp realnvp_image uniform_latents
 """.split()
 
 OPTIONS = {
@@ -23,6 +24,7 @@ OPTIONS = {
     "evaluate": ["run", "--json", "--data", "--recipe"],
     "sample": ["run", "-n", "-o", "--seed", "--recipe"],
     "score": ["run", "file", "-o", "--recipe"],
+    "interpolate": ["run", "first", "second", "-o", "--steps", "--json", "--recipe"],
     "verify": ["run", "--json", "--data", "--recipe"],
     "report": ["runs", "-o"],
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bijectory.experiments.run import load
+from bijectory.experiments.use import load
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

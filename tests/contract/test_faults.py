@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_bounds import QUANTISED_PLANE, exact_integers
 from test_models import Steps, exact_steps
 from torch import Tensor
 from zoo import AFFINE, Row, autoregressive, halves, many_features, specimen
@@ -27,6 +28,9 @@ PAIR = {"log-det", "inverse log-det"}
 SPREAD = {"samples: latents", "samples: moments"}
 # A density that is another than that of the samples and of their log-densities.
 OTHER = {"latent density", "sample log-prob", "samples"}
+# A size of cells that is another than that of the integers.
+CELLS = {"dequantisation", "sums to one", "sample counts"}
+FLOW = {"flow: log-det", "flow: inverse log-det", "flow: sample log-prob"}
 # A map that is no longer triangular is another map in each direction.
 BROKEN = {*PAIR, "round trip float64", "round trip float32", "far inputs 3x", "far inputs 100x"}
 
@@ -71,6 +75,12 @@ def bound() -> list[Check]:
     model = Steps(0.5)
     x = model.sample(64, generator=torch.Generator().manual_seed(0))
     return check_bound(model, x, exact_steps(x))
+
+
+def integers() -> list[Check]:
+    """Two numbers of four levels, whose probabilities quadrature knows."""
+    thing = specimen.__wrapped__(QUANTISED_PLANE)
+    return check_bound(thing.module, thing.x, exact_integers(thing.module, thing.x))  # type: ignore[arg-type]
 
 
 # Faults of a pair (value, log-det)
@@ -236,27 +246,57 @@ def impossible_below(edge: float) -> Callable[[Method], Method]:
 
 
 def optimistic(original: Method) -> Method:
-    def log_prob_bound(self: Any, x: Tensor, context: Any = None, *, draws: int = 1, generator: Any = None) -> Any:
-        value, terms = original(self, x, context, draws=draws, generator=generator)
+    def log_prob_bound(self: Any, *rest: Any, **named: Any) -> Any:
+        value, terms = original(self, *rest, **named)
         return value + 1, {**terms, "one": torch.ones(())}
 
     return log_prob_bound
 
 
 def terms_left_out(original: Method) -> Method:
-    def log_prob_bound(self: Any, x: Tensor, context: Any = None, *, draws: int = 1, generator: Any = None) -> Any:
-        value, terms = original(self, x, context, draws=draws, generator=generator)
+    def log_prob_bound(self: Any, *rest: Any, **named: Any) -> Any:
+        value, terms = original(self, *rest, **named)
         return value, {"reconstruction": terms["reconstruction"]}
 
     return log_prob_bound
 
 
 def draws_summed_wrongly(original: Method) -> Method:
-    def log_prob_bound(self: Any, x: Tensor, context: Any = None, *, draws: int = 1, generator: Any = None) -> Any:
-        value, terms = original(self, x, context, draws=draws, generator=generator)
+    def log_prob_bound(self: Any, *rest: Any, draws: int = 1, **named: Any) -> Any:
+        value, terms = original(self, *rest, draws=draws, **named)
         return value - math.log(draws), {**terms, "rest": terms["rest"] - math.log(draws)}
 
     return log_prob_bound
+
+
+def own_noise(original: Method) -> Method:
+    """Noise that is handed in is not used."""
+
+    def log_prob_bound(self: Any, *rest: Any, noise: Tensor | None = None, **named: Any) -> Any:
+        generator = None if noise is None else torch.Generator().manual_seed(0)
+        return original(self, *rest, **{"generator": generator, **named})
+
+    return log_prob_bound
+
+
+# Faults of integers
+
+
+def cooler(original: Method) -> Method:
+    def sample(self: Any, *rest: Any, **named: Any) -> Tensor:
+        return original(self, *rest, **{**named, "temperature": 0.8})
+
+    return sample
+
+
+def rounded(original: Method) -> Method:
+    """The nearest level instead of the one whose cell it is."""
+
+    def to_integer(self: Any, y: Tensor) -> Tensor:
+        share = (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+        return (share * self.levels).round().clamp(0, self.levels - 1).to(torch.uint8)
+
+    return to_integer
 
 
 FORWARD, INVERSE = "forward_and_log_det", "inverse_and_log_det"
@@ -302,6 +342,15 @@ FAULTS = [
     Fault("a bound above the exact value", bound, Steps, "log_prob_bound", optimistic, {"bound"}),
     Fault("terms that are not the bound", bound, Steps, "log_prob_bound", terms_left_out, {"terms"}),
     Fault("a bound that falls with more draws", bound, Steps, "log_prob_bound", draws_summed_wrongly, {"more draws"}),
+    Fault("a bound that is never a scalar", bound, Steps, "log_prob_bound", value(torch.atleast_1d), {"bound shapes"}),
+    Fault("a bound with noise of its own", bound, Steps, "log_prob_bound", own_noise, {"noise"}),
+    Fault("levels forgotten in the log-det", integers, bj.Quantised, "to_real", log_det(lambda s: s + 2 * math.log(4)), {"bound"} | CELLS),
+    Fault("log-det of the wrong sign", integers, bj.Quantised, "to_real", log_det(torch.neg), CELLS),
+    Fault("noise on half the cell", integers, bj.Quantised, "draw_noise", value(lambda u: u / 2), {"sums to one", "sample counts"}),
+    Fault("integers rounded", integers, bj.Quantised, "to_integer", rounded, {"picture round trip", "dequantisation", "sample counts"}),
+    Fault("latents off", integers, bj.Quantised, "encode", value(lambda z: z + 0.5), {"picture round trip"}),
+    Fault("integers too cold", integers, bj.Quantised, "sample", cooler, {"samples of the flow", "sample counts"}),
+    Fault("flow's log-det off", integers, bj.Coupling, FORWARD, log_det(lambda s: s + 1e-8), FLOW),
 ]  # fmt: skip
 
 
@@ -326,6 +375,7 @@ SUBJECTS = {
     "space": SPACE,
     "given": GIVEN,
     "bound": bound,
+    "integers": integers,
 }
 
 
@@ -335,5 +385,6 @@ def test_without_a_fault_no_law_fails(name: str) -> None:
 
 
 def test_every_law_is_named_by_a_fault() -> None:
-    laws = {check.law for subject in SUBJECTS.values() for check in sound(subject)}
+    # The laws of the flow behind integers are those of flows, held by the same functions.
+    laws = {check.law.removeprefix("flow: ") for subject in SUBJECTS.values() for check in sound(subject)}
     assert laws - {law for fault in FAULTS for law in fault.laws} == set()

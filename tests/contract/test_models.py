@@ -127,10 +127,23 @@ class Steps(bj.BoundModel):
         size = (*as_shape(shape), 1)
         return math.sqrt(2) * torch.randn(size, generator=generator, dtype=self.shift.dtype)
 
+    def draw_noise(
+        self, shape: Sequence[int], *, generator: torch.Generator | None = None, like: Tensor | None = None
+    ) -> Tensor:
+        return torch.randn((*shape, 1), generator=generator, dtype=(self.shift if like is None else like).dtype)
+
     def log_prob_bound(
-        self, x: Tensor, context: Tensor | None = None, *, draws: int = 1, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        draws: int = 1,
+        generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        noise = torch.randn((draws, *x.shape), generator=generator, dtype=x.dtype)
+        if noise is None:
+            noise = self.draw_noise((draws, *x.shape[:-1]), generator=generator, like=x)
+        noise = noise.reshape(draws, *x.shape)
         z = 0.5 * x + self.shift + math.sqrt(0.5) * noise
 
         def normal(u: Tensor, variance: float) -> Tensor:
@@ -152,7 +165,8 @@ def test_a_bound_keeps_its_laws(shift: float) -> None:
     x = model.sample(64, generator=torch.Generator().manual_seed(0))
     checks = check_bound(model, x, exact_steps(x))
     assert [str(check) for check in checks if not check.passed] == []
-    assert [check.law for check in checks] == ["sample shapes", "seeded", "terms", "more draws", "bound"]
+    laws = ["sample shapes", "seeded", "bound shapes", "noise", "terms", "more draws", "gradients", "bound"]
+    assert [check.law for check in checks] == laws
 
 
 def test_a_bound_is_held_against_an_exact_model() -> None:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 import bijectory as bj
 from bijectory.numerics.seeds import generator_for
+from bijectory.transforms.partitions import Block, ChannelHalves, Checkerboard, LeftRight, TopBottom
+from bijectory.transforms.reshape import Flatten
 
 Sampler = Callable[[tuple[int, ...], torch.Generator], Tensor]
 ROWS = 96
@@ -102,6 +104,17 @@ def crescent(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
     return 3 + 2 * x
 
 
+def integers(levels: int) -> Sampler:
+    """Integers 0 … levels − 1, neighbours alike."""
+
+    def sampler(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+        x = torch.randn(shape, generator=g)
+        share = torch.sigmoid(0.8 * x + 0.8 * x.roll(1, -1))
+        return (share * levels).floor().to(torch.uint8 if levels <= 256 else torch.int64)
+
+    return sampler
+
+
 # How parameters are moved
 
 
@@ -121,8 +134,9 @@ def biases(value: float) -> Callable[[nn.Module], None]:
 # Parts
 
 HIDDEN = (16,)
+PICTURE = (2, 4, 4)
 SPLINE, SMALL_SPLINE = bj.RationalQuadraticSpline(), bj.RationalQuadraticSpline(2, 3.0)
-AFFINE, SIGMOID_AFFINE = bj.Affine(), bj.SigmoidAffine()
+AFFINE, SIGMOID_AFFINE, SHIFT_FIRST = bj.Affine(), bj.SigmoidAffine(), bj.ShiftFirst()
 # Nets hold what they read within ten deviations, as the models' do: see the row "coupling, net without input bound".
 HELD: dict[str, Any] = {"hidden": HIDDEN, "squash": True}
 
@@ -138,6 +152,14 @@ def autoregressive(features: int, elementwise: Any, **settings: Any) -> bj.Autor
 
 def halves(elementwise: Any, features: int = 4, **settings: Any) -> bj.Coupling:
     return coupling(bj.Partition.halves(features), elementwise, **settings)
+
+
+def picture_coupling(partition: Any, elementwise: Any, channels: int = 2, **settings: Any) -> bj.Coupling:
+    staying, moving = partition.channels(channels)
+    learned = isinstance(elementwise, bj.ShiftFirst)
+    out = (moving, elementwise.num_params)
+    net = bj.ResNet(staying, out, filters=4, blocks=1, bounded=learned, **{"squash": True, **settings})
+    return bj.Coupling(partition, elementwise, net)
 
 
 def two_couplings() -> bj.Chain:
@@ -167,6 +189,29 @@ def many_features() -> bj.Chain:
     )
 
 
+def bad_map() -> nn.Module:
+    return realnvp_image((1, 8, 8), partition="left_right").transform
+
+
+def squeezed_and_back() -> bj.Chain:
+    """One of each kind of picture's layer, from one channel to four and back to one."""
+    board, channels = Checkerboard(), ChannelHalves(4, flip=True)
+    return bj.Chain(
+        [
+            picture_coupling(board, SHIFT_FIRST, 1),
+            bj.Squeeze(),
+            bj.ActNorm((4, 1, 1)),
+            picture_coupling(channels, AFFINE, 4),
+            bj.Inverse(bj.Squeeze()),
+            picture_coupling(board.flipped(), SHIFT_FIRST, 1),
+        ]
+    )
+
+
+def small_channels(module: nn.Module) -> None:
+    module.affine.set(torch.tensor([[[100.0]], [[-3.0]]]), torch.tensor([[[7.0]], [[0.1]]]))  # type: ignore[operator, union-attr]
+
+
 def small_steps(module: nn.Module) -> None:
     module.affine.set(torch.full((3,), 100.0), torch.full((3,), 7.0))  # type: ignore[operator, union-attr]
 
@@ -183,6 +228,15 @@ PARTITIONS = {
     "halves": bj.Partition.halves(5),
     "even and odd": bj.Partition.even_odd(5, flip=True),
     "index set": bj.Partition(5, (0, 1, 3)),
+}
+PICTURE_PARTITIONS = {
+    "checkerboard": Checkerboard(),
+    "flipped checkerboard": Checkerboard(flip=True),
+    "channel halves": ChannelHalves(2),
+    "top and bottom": TopBottom(flip=True),
+    "left and right": LeftRight(),
+    "block": Block(),
+    "around a block": Block(flip=True),
 }
 
 STAYS = {"context": "one coupling leaves the part that stays as it is, whatever the context"}
@@ -205,6 +259,13 @@ SIMPLE = [
     Row("actnorm", lambda: bj.ActNorm((3,)), (3,), noise=1.0),
     Row("actnorm image", lambda: bj.ActNorm((2, 3, 3)), (2, 3, 3), noise=1.0),
     Row("diagonal scale", lambda: bj.DiagonalScale((3,)), (3,), noise=1.0),
+    Row("standardise a channel", lambda: bj.Standardise((2, 1, 1)), PICTURE, change=small_channels),
+    Row("actnorm a channel", lambda: bj.ActNorm((2, 1, 1)), PICTURE, noise=1.0),
+    Row("diagonal scale a channel", lambda: bj.DiagonalScale((2, 1, 1)), PICTURE, noise=1.0),
+    Row("squeeze", bj.Squeeze, PICTURE),
+    Row("squeeze, one block", bj.Squeeze, (1, 2, 2)),
+    Row("unsqueeze", lambda: bj.Inverse(bj.Squeeze()), (4, 2, 3)),
+    Row("flatten", lambda: Flatten(PICTURE), PICTURE),
     Row("exp", bj.Exp, (3,)),
     Row("exp of numbers", lambda: bj.Exp(event_dim=0), ()),
     Row("softplus", bj.Softplus, (3,)),
@@ -223,6 +284,23 @@ COUPLINGS = [
         for name, elementwise in ELEMENTWISE.items()
         for where, partition in PARTITIONS.items()
     ),
+    *(
+        Row(f"coupling, shift first, {where}", partial(picture_coupling, partition, SHIFT_FIRST), PICTURE)
+        for where, partition in PICTURE_PARTITIONS.items()
+    ),
+    Row("coupling, shift, checkerboard", lambda: picture_coupling(Checkerboard(), bj.Shift()), PICTURE),
+    Row("coupling, spline, checkerboard", lambda: picture_coupling(Checkerboard(), SPLINE), PICTURE),
+    Row(
+        "coupling, resnet without weight norm",
+        lambda: picture_coupling(Checkerboard(), SHIFT_FIRST, weight_norm=False, gain=1.0),
+        PICTURE,
+    ),
+    Row(
+        "coupling, resnet that does not squash", lambda: picture_coupling(Checkerboard(), AFFINE, squash=False), PICTURE
+    ),
+    Row("chain of pictures' layers", squeezed_and_back, (1, 8, 4)),
+    Row("realnvp_image's map", lambda: realnvp_image((1, 8, 8)).transform, (1, 8, 8), noise=0.05),
+    Row("realnvp_image's map, left and right", bad_map, (1, 8, 8), noise=0.05),
     Row("coupling, two features", lambda: halves(AFFINE, 2), (2,)),
     Row("coupling, weight norm", lambda: halves(AFFINE, weight_norm=True), (4,)),
     Row("coupling, context", lambda: halves(SPLINE, context_dim=2), (4,), context_dim=2, exceptions=STAYS),
@@ -293,6 +371,10 @@ realnvp = partial(bj.realnvp, depth=4, hidden=HIDDEN)
 nice = partial(bj.nice, depth=4, hidden=HIDDEN)
 nsf = partial(bj.nsf, depth=3, hidden=HIDDEN)
 maf = partial(bj.maf, depth=3, hidden=HIDDEN)
+realnvp_image = partial(bj.realnvp_image, filters=4, blocks=1)
+# Of sixteen numbers, so that importance sampling can tell what the density integrates to.
+SMALL = (1, 4, 4)
+SHORT = (("checkerboard", 2), ("channel", 2), ("checkerboard", 1))
 
 MODELS = [
     Row("flow, normal", lambda: bj.Flow(bj.Normal((2,)), bj.Permute((1, 0))), (2,)),
@@ -321,4 +403,53 @@ MODELS = [
     Row("maf, four features", lambda: maf(4), (4,), data=crescent, noise=0.05),
     Row("maf, context", lambda: maf(3, context_dim=2), (3,), context_dim=2, noise=0.05),
     Row("maf, one feature, context", lambda: maf(1, context_dim=1), (1,), context_dim=1, noise=0.05),
+    Row("realnvp_image", lambda: realnvp_image(SMALL, stages=SHORT), SMALL, data=scaled(1, 2), noise=0.05),
+    Row("realnvp_image, 2020", lambda: realnvp_image(SMALL, form="2020"), SMALL, data=scaled(0, 2), noise=0.05),
+    Row(
+        "realnvp_image, block, constant bound",
+        lambda: realnvp_image(SMALL, stages=(("checkerboard", 4),), partition="block", scale=2.0),
+        SMALL,
+        noise=0.05,
+    ),
+    Row(
+        "realnvp_image, no actnorm, no weight norm",
+        lambda: realnvp_image(SMALL, stages=SHORT, actnorm=False, weight_norm=False, gain=0.1),
+        SMALL,
+        noise=0.02,
+    ),
+    Row("nice_image", lambda: bj.nice_image(SMALL, hidden=HIDDEN), SMALL, data=spread(0, 1)),
+    Row("nice_image, normal", lambda: bj.nice_image(SMALL, hidden=HIDDEN, standardise=False, base="normal"), SMALL),
+]
+
+quantised = bj.Quantised
+
+BOUNDS = [
+    Row("quantised, two bits", lambda: quantised(realnvp(2, base="normal"), 4), (2,), data=integers(4)),
+    Row("quantised, no logit", lambda: quantised(realnvp(2), 4, alpha=None), (2,), data=integers(4)),
+    Row("quantised, one number, small margin", lambda: quantised(nsf(1), 5, alpha=1e-4), (1,), data=integers(5)),
+    Row("quantised, bits", lambda: quantised(maf(3), 2), (3,), data=integers(2)),
+    Row("quantised, bytes", lambda: quantised(nsf(5), 256), (5,), data=integers(256), noise=0.05),
+    Row("quantised, 16 bits", lambda: quantised(realnvp(3), 65_536), (3,), data=integers(65_536), noise=0.05),
+    Row(
+        "quantised, context",
+        lambda: quantised(realnvp(2, context_dim=2), 6),
+        (2,),
+        context_dim=2,
+        data=integers(6),
+        noise=0.05,
+    ),
+    Row("quantised, pictures", lambda: quantised(image(), 17), (2, 3, 3), data=integers(17)),
+    Row(
+        "quantised, realnvp_image",
+        lambda: quantised(realnvp_image((2, 12, 12), stages=SHORT), 4),
+        (2, 12, 12),
+        data=integers(4),
+        noise=0.05,
+    ),
+    Row(
+        "quantised, nice_image",
+        lambda: quantised(bj.nice_image((1, 18, 18), hidden=HIDDEN), 16, alpha=None),
+        (1, 18, 18),
+        data=integers(16),
+    ),
 ]

@@ -32,7 +32,7 @@ DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 #: Commands of a shell block that are not ours to run.
-OTHERS = {"git", "make", "python3", "uv"}
+OTHERS = {"git", "make", "python3", "torchrun", "uv"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bijectory.experiments.run import load, sample
+from bijectory.experiments.use import load, sample
 
 RUN = Path(__file__).parent / "run_format_1"
 

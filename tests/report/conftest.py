@@ -1,4 +1,4 @@
-"""Runs to make pages of: a smoke run in the plane and one on the line, each trained once for all tests of the folder."""
+"""Runs to make pages of: a smoke run in the plane, one on the line and one on pictures, each trained once for all tests of the folder."""
 
 from __future__ import annotations
 
@@ -36,6 +36,35 @@ def line(*, steps: int = 20) -> Recipe:
     )
 '''
 
+PICTURES = '''
+from bijectory.data.generated import generated_pictures
+from bijectory.evaluation.images import ImagePictures
+from bijectory.experiments.recipe import Expect, Recipe
+from bijectory.models.flows.realnvp_image import realnvp_image
+from bijectory.models.quantised import Quantised
+from bijectory.training.fit import Budget
+from bijectory.training.objectives.bound import maximum_bound
+
+
+def pictures(*, steps: int = 20) -> Recipe:
+    """A RealNVP on blobs.
+
+    steps: updates
+    """
+    return Recipe(
+        data=lambda folder, seed: generated_pictures((3, 8, 8), 4, 100, seed=0),
+        model=lambda schema: Quantised(
+            realnvp_image(schema.event_shape, filters=4, blocks=1, stages=(("checkerboard", 2),)), schema.levels
+        ),
+        objective=lambda model: maximum_bound(model, rate=1e-2),
+        budget=Budget(steps=steps, batch=16, log_every=10),
+        evaluators=lambda model, splits: [ImagePictures(model, splits, 10, small=True)],
+        expect=Expect("bits_per_dim", 0.5865, 0.01, "CS294-158 2020, on other pictures", "one CPU core", 0.1),
+        draws=4,
+        looks=4,
+    )
+'''
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_figures() -> Iterator[None]:
@@ -66,6 +95,21 @@ def trained_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("line")
     (folder / "line.py").write_text(LINE, encoding="utf-8")
     return train(str(folder / "line.py"), run=folder / "run")
+
+
+@pytest.fixture(scope="session")
+def trained_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on pictures, with TensorBoard's events where tensorboard is installed; not to be changed."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "pictures.py").write_text(PICTURES, encoding="utf-8")
+    try:
+        import tensorboard
+    except ImportError:
+        tensorboard = None
+    path = train(str(folder / "pictures.py"), run=folder / "run", tensorboard=tensorboard is not None)
+    assert path is not None
+    return path
 
 
 @pytest.fixture

@@ -43,6 +43,13 @@ def test_curves_and_pictures_of_a_run(trained: Path) -> None:
     assert picture.width > 200 and len(picture.convert("RGB").getcolors(10**6) or []) > 100
 
 
+def test_samples_of_a_run_on_pictures(trained_pictures: Path) -> None:
+    found = events(trained_pictures / "tensorboard")
+    images = {"frame_samples", "image_samples", "image_data", "image_interpolations", "image_neighbours"}
+    assert images == set(found.Tags()["images"])
+    assert [event.step for event in found.Images("frame_samples")] == [10, 20]
+
+
 def test_a_resumed_run_forgets_what_came_after_its_checkpoint(plane: Path) -> None:
     record = Run.open(plane)
     board = Board(record, 10)

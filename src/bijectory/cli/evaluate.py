@@ -22,7 +22,7 @@ def evaluate(run: Path, as_json: bool, data: Path | None, recipe: Path | None) -
     bijectory evaluate runs/smiley_realnvp
     bijectory evaluate runs/smiley_realnvp --json | jq .scores
     """
-    from ..experiments.run import evaluate as evaluate_run
+    from ..experiments.use import evaluate as evaluate_run
     from .tables import scores_table
 
     result = evaluate_run(run, data=data, recipe=recipe)

@@ -11,6 +11,7 @@ import click
 from .. import __version__
 from ..errors import BijectoryError, InterruptedTraining
 from .evaluate import evaluate
+from .interpolate import interpolate
 from .list import list_recipes
 from .report import report
 from .sample import sample
@@ -26,6 +27,7 @@ VERBS = {
     "evaluate": evaluate,
     "sample": sample,
     "score": score,
+    "interpolate": interpolate,
     "verify": verify,
     "report": report,
 }
@@ -61,6 +63,7 @@ def bijectory() -> None:
     bijectory evaluate runs/smiley_realnvp --json      its scores, computed anew
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
+    bijectory interpolate runs/celeba32_realnvp a.png b.png -o between.png
     bijectory report runs/*                            one page of everything: runs/report.html
     """
 

@@ -12,28 +12,46 @@ from .options import recipe_option, run_argument
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(min=1), default=1000, show_default=True, help="How many rows.")
+@click.option("-n", "count", type=click.IntRange(min=1), help="How many. [default: 1000 rows, 100 pictures for a .png]")
 @click.option(
     "-o",
     "output",
     type=click.Path(path_type=Path),
-    help="A .csv, .npz or .parquet file. [default: CSV to standard output]",
+    help="A .csv, .npz or .parquet file; for pictures .png or .npz. [default: CSV to standard output]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same rows.")
 @recipe_option
-def sample(run: Path, count: int, output: Path | None, seed: int, recipe: Path | None) -> None:
-    """Draw rows from the model of RUN.
+def sample(run: Path, count: int | None, output: Path | None, seed: int, recipe: Path | None) -> None:
+    """Draw rows, or pictures, from the model of RUN.
 
     \b
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory sample runs/smiley_realnvp -n 5
+    bijectory sample runs/digits_realnvp -o new.png            a sheet of 100 pictures
+    bijectory sample runs/digits_realnvp -n 5000 -o new.npz    x (n, height, width, channels): the integers
     """
     from ..data.tables import check_ending, write_csv, write_table
-    from ..experiments.run import sample as sample_run
+    from ..errors import InputError
+    from ..experiments.images import check_picture_ending, picture_shape, sample_pictures, write_pictures
+    from ..experiments.record import Run
+    from ..experiments.use import sample as sample_run
 
+    if output is not None and output.suffix.lower() != ".png":
+        check_ending(output)
+    if picture_shape(Run.open(run)) is not None:
+        if output is None:
+            raise InputError(
+                f"{run}: draws pictures, which have no place on standard output; name a file with -o new.png"
+            )
+        check_picture_ending(output)
+        pictures, levels = sample_pictures(
+            run, count or (100 if output.suffix.lower() == ".png" else 1000), seed=seed, recipe=recipe
+        )
+        write_pictures(output, pictures, levels)
+        return
     if output is not None:
         check_ending(output)
-    columns, values = sample_run(run, count, seed=seed, recipe=recipe)
+    columns, values = sample_run(run, count or 1000, seed=seed, recipe=recipe)
     if output is None:
         write_csv(sys.stdout, columns, values)
     else:

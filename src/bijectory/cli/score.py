@@ -29,7 +29,7 @@ def score(run: Path, file: Path, output: Path | None, recipe: Path | None) -> No
     """
     from ..data.tables import check_ending, read_table, write_csv, write_table
     from ..experiments.record import Run
-    from ..experiments.run import score as score_run
+    from ..experiments.use import score as score_run
 
     if output is not None:
         check_ending(output)

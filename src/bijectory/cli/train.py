@@ -45,6 +45,7 @@ def train(
     bijectory train smiley_realnvp depth=8 hidden=128,128 --run runs/wide --seed 1
     bijectory train smiley_realnvp --run runs/wide --resume
     bijectory train ./mine.py width=64
+    torchrun --nproc-per-node 2 -m bijectory train smiley_realnvp
     """
     from ..experiments.check import certify
     from ..experiments.record import Run
@@ -61,6 +62,9 @@ def train(
         data=data,
         tensorboard=tensorboard,
     )
+    if path is None:
+        # One of several processes: rank 0 judges, certifies and speaks.
+        return
     result = Run.open(path).load_json("result.json")
     click.echo(scores_table(result))
     own = Path(recipe) if recipe.endswith(".py") else None

@@ -35,17 +35,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model must know of its data before it is built, small enough to stand in a run's settings."""
+    """What a model must know of its data before it is built, small enough to stand in a run's settings.
+
+    ``levels`` is None for real numbers; where it is given, the values are the integers 0..levels-1.
+    """
 
     columns: tuple[str, ...]
     event_shape: tuple[int, ...]
     context_dim: int = 0
+    levels: int | None = None
 
 
 @dataclass(frozen=True)
 class Splits:
     """The three splits of a data set. ``truth`` maps x to its exact log density in joint nats, where that is known,
-    and ``entropy()`` its mean."""
+    and ``entropy()`` its mean. With ``levels``, x holds the integers 0..levels-1 (pictures: uint8, (rows, channels, height, width))."""
 
     train: Rows
     validation: Rows
@@ -55,22 +59,26 @@ class Splits:
     truth: Callable[[Tensor], Tensor] | None = None
     entropy: Callable[[], float] | None = None
     notes: tuple[str, ...] = field(default=())
+    levels: int | None = None
 
     @property
     def schema(self) -> Schema:
         """Columns and shapes."""
         context = self.train.context
-        return Schema(self.columns, tuple(self.train.x.shape[1:]), 0 if context is None else context.shape[-1])
+        event = tuple(self.train.x.shape[1:])
+        return Schema(self.columns, event, 0 if context is None else context.shape[-1], self.levels)
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
-            check_rows(getattr(self, split).x, f"{self.name} ({split})", self.columns)
+            check_rows(getattr(self, split).x, f"{self.name} ({split})", self.columns, self.levels)
 
 
-def check_rows(x: Tensor, name: str, columns: tuple[str, ...]) -> None:
-    """Refuse what no density can be fitted to: no rows, numbers that are not finite."""
+def check_rows(x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None) -> None:
+    """Refuse what no density can be fitted to: no rows, numbers that are not finite, integers outside 0..levels-1."""
     if not len(x):
         raise DataError(f"{name}: expected at least one row, got none")
+    if levels is not None:
+        return _check_levels(x, name, levels)
     bad = ~torch.isfinite(x.flatten(1))
     if bool(bad.any()):
         row, column = (int(i) for i in bad.nonzero()[0])
@@ -81,8 +89,28 @@ def check_rows(x: Tensor, name: str, columns: tuple[str, ...]) -> None:
         )
 
 
-def check_varies(x: Tensor, name: str, columns: tuple[str, ...]) -> None:
-    """Refuse columns of one value: their density is not a function, and their nats would rise without limit."""
+def _check_levels(x: Tensor, name: str, levels: int) -> None:
+    if levels < 2:
+        raise DataError(f"{name}: levels: expected at least 2, got {levels}; one value carries no bits")
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise DataError(f"{name}: expected integers 0..{levels - 1}, got {x.dtype}; store the pictures as uint8")
+    low, high = int(x.amin()), int(x.amax())
+    if low < 0 or high >= levels:
+        place = ((x < 0) | (x >= levels)).nonzero()[0].tolist()
+        raise DataError(
+            f"{name}: row {place[0] + 1}, place {tuple(place[1:])}: expected an integer in 0..{levels - 1}, got "
+            f"{int(x[tuple(place)])} (the rows span {low}..{high}); give the right number of levels, or quantise the values"
+        )
+
+
+def check_varies(x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None) -> None:
+    """Refuse columns of one value: their density is not a function, and their nats would rise without limit.
+
+    With ``levels`` nothing is refused: an integer that never changes still has the density of its dequantisation noise, so that a
+    black corner of every picture costs no bits and gains none.
+    """
+    if levels is not None:
+        return
     flat = x.flatten(1)
     constant = flat.amax(0) == flat.amin(0)
     if bool(constant.any()):

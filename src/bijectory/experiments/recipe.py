@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, UnknownNameError
 
@@ -56,6 +56,16 @@ class Recipe:
     expect: Expect | None = None
     evaluators: Callable[[Any, Splits], Sequence[Evaluator]] = field(default=lambda model, splits: ())
     looks: int = 40
+    #: Half of the training pictures of every batch are mirrored left to right.
+    flips: bool = False
+    #: Data-dependent constants are set from at most this many training rows, and validation looks at this many at most.
+    initial_rows: int = 65_536
+    look_rows: int = 10_000
+    #: What networks compute in on an accelerator; maps and log-dets stay in float32.
+    networks: Literal["float32", "bfloat16"] = "float32"
+    #: The precision in which the finished model is judged, and the draws a row of the tighter bound beside the one-draw bound.
+    judged_in: Literal["float64", "float32"] = "float64"
+    draws: int = 8
     #: Small matrices gain little from a second thread, and lose tenfold where another process wants the core: threads wait by spinning.
     threads: int | None = 1
 

@@ -1,11 +1,12 @@
-"""Running a recipe, and using what it left: train, evaluate, sample, score."""
+"""Running a recipe: from its name to a finished run directory."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
+import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,35 +17,38 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..data.batches import Shuffled
-from ..data.splits import Rows, Schema, Splits, check_varies
-from ..errors import InputError, InterruptedTraining, RunExistsError, RunIncompleteError, ShapeError
-from ..evaluation.likelihood import Score, bits_per_dim, evaluate_model, kind_of, log_prob_rows, mean_and_stderr
+from ..data.batches import Noise, Shuffled
+from ..data.splits import Rows, Splits, check_varies
+from ..errors import InputError, InterruptedTraining, RunExistsError, RunIncompleteError
+from ..evaluation.likelihood import (
+    Score,
+    bits_per_dim,
+    evaluate_model,
+)
 from ..evaluation.pictures import Picture, Pictures
-from ..models.base import SampleModel
+from ..models.base import BoundModel, SampleModel
 from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
 from ..training.doctor import Fault
 from ..training.fit import Averaged, Evaluator, State, fit
 from ..training.initialise import initialise
 from ..training.interrupt import Interruption
+from ..training.precision import set_precision
+from ..training.ranks import Ranks, joined_ranks
 from ..training.update import Update
 from . import knobs
 from .board import Board
+from .judge import judge
 from .progress import Progress
 from .recipe import Found, Recipe, find_recipe
 from .record import FORMAT, Run
-
-#: Data-dependent constants are set from at most this many training rows, validation looks at, and the
-#: float32 bias is measured on, this many rows at most.
-INITIAL_ROWS, LOOK_ROWS, BIAS_ROWS = 65_536, 10_000, 2_000
 
 
 class Validation:
     """The evaluator every run has: likelihood scores of the validation rows."""
 
-    def __init__(self, model: SampleModel, rows: Rows, every: int) -> None:
-        self.model, self.rows, self.every = model, rows.select(slice(0, LOOK_ROWS)), every
+    def __init__(self, model: SampleModel, rows: Rows, every: int, most: int) -> None:
+        self.model, self.rows, self.every = model, rows.select(slice(0, most)), every
 
     def __call__(self, step: int) -> list[Score]:
         self.model.eval()
@@ -70,15 +74,32 @@ def train(
     device: str = "cpu",
     data: Path | None = None,
     tensorboard: bool = False,
-) -> Path:
-    """Train a recipe into a run directory and judge it; returns the directory.
+) -> Path | None:
+    """Train a recipe into a run directory and judge it; returns the directory, or None in a process of several that does not write.
 
     A new run refuses a directory that exists. ``resume`` continues one from its last checkpoint, with the settings it was started
     with, so that the weights equal those of an uninterrupted run bit for bit; knobs or a seed given again must agree with them.
+    Under torchrun each process takes its piece of every batch; rank 0 looks, logs, saves and judges. All see the same folders.
     """
+    with joined_ranks(_device(device)) as ranks:
+        return _train(recipe, assignments, run, resume, seed, device, data, tensorboard, ranks)
+
+
+def _train(
+    recipe: str,
+    assignments: Sequence[str],
+    run: Path | None,
+    resume: bool,
+    seed: int | None,
+    device: str,
+    data: Path | None,
+    tensorboard: bool,
+    ranks: Ranks,
+) -> Path | None:
     found = find_recipe(recipe)
     values = knobs.parse(found.function, assignments)
     path = run or default_run(found.name, resume)
+    record: Run | None = None
     if resume:
         record = Run.open(path)
         _check_same(record, found, values if assignments else None, seed)
@@ -86,7 +107,7 @@ def train(
         seed, device = int(record.settings["seed"]), record.settings["device"]
         data = data or (Path(record.settings["data"]) if record.settings["data"] else None)
         torch.set_num_threads(int(record.settings["threads"]))
-    elif path.exists():
+    elif ranks.writes and path.exists():
         raise RunExistsError(
             f"{path} is there already and nothing in it was touched; continue it with --resume, or choose another name with --run"
         )
@@ -96,24 +117,73 @@ def train(
     if not resume and experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     splits = experiment.data(data, seed)
-    check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
+    if splits.levels is None:
+        check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
     torch.manual_seed(seed)
     model = experiment.model(splits.schema).to(where)
     placed = _on(splits, where)
-    picked = torch.randperm(len(splits.train), generator=generator_for(seed, "initialise"))[:INITIAL_ROWS]
-    first = placed.train.select(picked.to(where))
-    initialise(model, first.x, first.context)
+    if where.type != "cpu" and experiment.networks == "bfloat16":
+        set_precision(model, torch.bfloat16)
+    if ranks.writes:
+        picked = torch.randperm(len(splits.train), generator=generator_for(seed, "initialise"))
+        first = placed.train.select(picked[: experiment.initial_rows].to(where))
+        initialise(model, first.x, first.context)
+    ranks.receive_(model.state_dict().values())
     updates = experiment.objective(model)
     evaluators = list(experiment.evaluators(model, placed))
-    if not resume:
+    settings = _settings(found, experiment, values, seed, device, data, splits)
+    if record is None and ranks.writes:
         # Last of all: a knob that the model refuses must not leave a directory behind, which the corrected command would then meet.
-        record = Run.create(path, _settings(found, experiment, values, seed, device, data, splits), found.path)
-    state, best = _fit(record, experiment, model, placed, updates, evaluators, resume, tensorboard)
+        record = Run.create(path, settings, found.path)
+    job = Shuffled(
+        placed.train,
+        experiment.budget.batch,
+        seed,
+        noise=_noise(model),
+        flips=experiment.flips,
+        part=ranks.rank,
+        parts=ranks.size,
+    )
+    if not ranks.writes:
+        _follow(record, experiment, updates, job, ranks)
+        return None
+    assert record is not None
+    state, best = _fit(record, experiment, model, placed, updates, evaluators, job, resume, tensorboard, ranks)
     best.restore()
     record.save_weights(model, best.step, *_probes(splits))
     _portray(record, evaluators, state.step, tensorboard)
-    _judge(record, model, splits, state)
+    _judge(record, experiment, model, splits, state)
     return path
+
+
+def _noise(model: SampleModel) -> Noise | None:
+    """What the batches of a bound bring along, drawn for the whole batch from (seed, step)."""
+    if not isinstance(model, BoundModel):
+        return None
+    return lambda rows, generator: model.draw_noise((rows,), generator=generator)
+
+
+def _follow(record: Run | None, experiment: Recipe, updates: Sequence[Update], batches: Shuffled, ranks: Ranks) -> None:
+    """The part of a process that does not write: the same steps, and an end when all end."""
+    saved = None if record is None else record.load_state()[0]
+    with Interruption() as interruption:
+        state = fit(
+            updates,
+            batches,
+            budget=experiment.budget,
+            log=lambda step, terms, results: None,
+            stop=lambda: _agreed(interruption, ranks),
+            resume=saved,
+            ranks=ranks,
+        )
+    if state.reason in signal.Signals.__members__:
+        raise InterruptedTraining(f"stopped by {state.reason} together with rank 0", signal.Signals[state.reason])
+
+
+def _agreed(interruption: Interruption, ranks: Ranks) -> str | None:
+    """The name of a signal that reached any of the processes: all must stop after the same step."""
+    number = ranks.largest(0 if interruption.signal is None else int(interruption.signal))
+    return signal.Signals(number).name if number else None
 
 
 def _fit(
@@ -123,12 +193,14 @@ def _fit(
     splits: Splits,
     updates: Sequence[Update],
     evaluators: Sequence[Evaluator],
+    batches: Shuffled,
     resume: bool,
     tensorboard: bool,
+    ranks: Ranks,
 ) -> tuple[State, KeepBest]:
     budget = experiment.budget
     every = max(1, budget.steps // experiment.looks)
-    best = KeepBest(model, Validation(model, splits.validation, every), every=every)
+    best = KeepBest(model, Validation(model, splits.validation, every, experiment.look_rows), every=every)
     looks = [Averaged(updates, best), *(Averaged(updates, e) for e in evaluators)]
     saved, fault = record.load_state() if resume else (None, None)
     if fault is not None:
@@ -150,6 +222,11 @@ def _fit(
         if "nats" in terms:
             terms = {**terms, "bits_per_dim": bits_per_dim(terms["nats"], dims)}
         bar.update(step, shown)
+        for score in scores:
+            if not math.isfinite(score.value):
+                bar.say(
+                    f"step {step}: {score.name} of the {score.split} rows is {score.value}; these weights are not kept"
+                )
         row = {"step": step, "train": terms, "scores": [s.as_dict() for s in scores]}
         faults = [r for r in results if isinstance(r, Fault)]
         for fault in faults:
@@ -165,7 +242,6 @@ def _fit(
         record.save_state(state.tensors())
 
     try:
-        batches = Shuffled(splits.train, budget.batch, int(record.settings["seed"]))
         with Interruption() as interruption:
             state = fit(
                 updates,
@@ -174,18 +250,19 @@ def _fit(
                 evaluators=looks,
                 log=log,
                 save=save,
-                stop=lambda: None if interruption.signal is None else interruption.signal.name,
+                stop=lambda: _agreed(interruption, ranks),
                 resume=saved,
+                ranks=ranks,
             )
     finally:
         bar.close()
         if board is not None:
             board.close()
-    if interruption.signal is not None and state.reason == interruption.signal.name:
+    if state.reason in signal.Signals.__members__:
         raise InterruptedTraining(
             f"stopped by {state.reason} after step {state.step} of {budget.steps}, and saved; go on with "
             f"`{record.resume_command()}`",
-            interruption.signal,
+            signal.Signals[state.reason],
         )
     return state, best
 
@@ -200,8 +277,11 @@ def _portray(record: Run, evaluators: Sequence[Evaluator], step: int, tensorboar
         board.close()
 
 
-def _judge(record: Run, model: SampleModel, splits: Splits, state: State) -> None:
-    scores = judge(model, splits)
+def _judge(record: Run, experiment: Recipe, model: SampleModel, splits: Splits, state: State) -> None:
+    scores, nats = judge(experiment, model, splits)
+    if isinstance(model, BoundModel):
+        # The page compares two runs picture by picture: their difference has a far smaller error than either of them.
+        record.save_arrays(f"likelihood-{state.step:08d}", {"test": nats.numpy()})
     record.save_json(
         "result.json",
         {
@@ -213,92 +293,6 @@ def _judge(record: Run, model: SampleModel, splits: Splits, state: State) -> Non
             "scores": [score.as_dict() for score in scores],
         },
     )
-
-
-def judge(model: SampleModel, splits: Splits) -> list[Score]:
-    """Scores on validation and test rows, in float64 on the CPU, so that the figure is the model's and not the precision's.
-
-    What float32 would have said differently is a score of its own: ``float32_bias``, in nats, over some rows of the test split.
-    """
-    wide = copy.deepcopy(model).double().cpu().eval()
-    scores = []
-    for split in ("validation", "test"):
-        rows: Rows = getattr(splits, split)
-        context = None if rows.context is None else rows.context.double().cpu()
-        scores += evaluate_model(wide, rows.x.double().cpu(), context, split=split, truth=splits.truth)
-    return [*scores, precision_bias(copy.deepcopy(model).float().cpu().eval(), wide, splits.test)]
-
-
-def precision_bias(narrow: SampleModel, wide: SampleModel, rows: Rows) -> Score:
-    """Mean of log p in float32 minus log p in float64 over at most BIAS_ROWS rows."""
-    some = rows.select(slice(0, BIAS_ROWS))
-    x, context = some.x.cpu(), None if some.context is None else some.context.cpu()
-    exact = log_prob_rows(wide, x.double(), None if context is None else context.double())
-    mean, error = mean_and_stderr(log_prob_rows(narrow, x.float(), context) - exact)
-    return Score("float32_bias", "test", mean, error, "nats", kind_of(wide))
-
-
-@dataclasses.dataclass
-class Loaded:
-    """A run read back: its record, its recipe and its model with the weights in place, in float64 on the CPU."""
-
-    record: Run
-    experiment: Recipe
-    model: SampleModel
-    schema: Schema
-    step: int
-
-    def splits(self, data: Path | None = None) -> Splits:
-        """The data of the run, read or made anew."""
-        recorded = self.record.settings["data"]
-        return self.experiment.data(data or (Path(recorded) if recorded else None), int(self.record.settings["seed"]))
-
-
-def load(path: Path, recipe: Path | None = None) -> Loaded:
-    """Read a run. A recipe of one's own must be named: the copy in the run is text and never executed."""
-    record = Run.open(path)
-    settings = record.settings
-    if not settings["built_in"] and recipe is None:
-        raise InputError(
-            f"{path}: was trained from a file of somebody's own; name it with --recipe FILE.py "
-            f"(the copy {path}/recipe.py is kept to be read, never run unasked)"
-        )
-    found = find_recipe(settings["recipe"], recipe)
-    experiment = found.build(knobs.convert(found.function, settings["knobs"]))
-    schema = Schema(tuple(settings["columns"]), tuple(settings["event_shape"]), int(settings["context_dim"]))
-    model = experiment.model(schema)
-    step = record.load_weights(model)
-    return Loaded(record, experiment, model.double().eval(), schema, step)
-
-
-def evaluate(path: Path, *, data: Path | None = None, recipe: Path | None = None) -> dict[str, Any]:
-    """The result of a run with its scores computed anew from its weights and data."""
-    loaded = load(path, recipe)
-    result: dict[str, Any] = loaded.record.load_json("result.json")
-    return {**result, "scores": [score.as_dict() for score in judge(loaded.model, loaded.splits(data))]}
-
-
-def sample(path: Path, n: int, *, seed: int = 0, recipe: Path | None = None) -> tuple[tuple[str, ...], np.ndarray]:
-    """``n`` draws of a run's model as (columns, rows)."""
-    if n < 1:
-        raise InputError(f"n: expected at least one sample, got {n}")
-    loaded = load(path, recipe)
-    with torch.no_grad():
-        drawn = loaded.model.sample(n, generator=generator_for(seed, "sample"))
-    return loaded.schema.columns, drawn.flatten(1).numpy()
-
-
-def score(path: Path, values: np.ndarray, *, recipe: Path | None = None) -> tuple[str, np.ndarray]:
-    """The log density of each row, in nats and in the rows' order: (column name, values)."""
-    loaded = load(path, recipe)
-    shape = loaded.schema.event_shape
-    if values.shape[1] != math.prod(shape):
-        raise ShapeError(
-            f"rows: expected {math.prod(shape)} columns ({', '.join(loaded.schema.columns)}), got {values.shape[1]}"
-        )
-    x = torch.from_numpy(values).double().reshape(-1, *shape)
-    name = "log_prob" if kind_of(loaded.model) == "exact" else "log_prob_bound"
-    return name, log_prob_rows(loaded.model, x).numpy()
 
 
 def _settings(
@@ -353,6 +347,9 @@ def _check_same(record: Run, found: Found, values: dict[str, object] | None, see
 
 
 def _device(name: str) -> torch.device:
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        # torchrun starts one process for each accelerator of a machine.
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -30,10 +30,12 @@ def learning_curves(
     entropy: float | None,
     best: float | None,
     attainable: float | None = None,
+    kind: str = "",
 ) -> Figure:
     """One run's curves; ``entropy`` is what no density can go below in the long run, ``best`` the step that was kept.
 
     ``attainable`` is the score of the true density on the validation rows, which are few: the line their curve really ends at.
+    A ``kind`` other than exact stands beside the unit.
     """
     figure, axes = new_curves(theme)
     if len(train):
@@ -43,7 +45,7 @@ def learning_curves(
         # A line of few points shows where they are; of many, only where it goes.
         marker = "o" if len(validation) < 8 else None
         axes.plot(*validation.T, color=theme.series[1], linewidth=1.8, marker=marker, label="validation")
-    _frame(figure, theme, [smoothed(train), validation], entropy)
+    _frame(figure, theme, [smoothed(train), validation], entropy, kind)
     if attainable is not None:
         axes.axhline(attainable, color=theme.series[1], linewidth=1, linestyle=(0, (1, 2)), label="truth on validation")
     if best is not None and len(validation):
@@ -63,7 +65,7 @@ def smoothed(points: Points, width: int = 9) -> Points:
     return np.stack([points[:, 0], (sums[at + half + 1] - sums[at - half]) / (2 * half + 1)], 1)
 
 
-def compared_curves(theme: Theme, curves: Sequence[Curve], entropy: float | None) -> Figure:
+def compared_curves(theme: Theme, curves: Sequence[Curve], entropy: float | None, kind: str = "") -> Figure:
     """The validation curves of several runs on the same data."""
     figure, axes = new_curves(theme)
     for index, curve in enumerate(curves):
@@ -74,15 +76,15 @@ def compared_curves(theme: Theme, curves: Sequence[Curve], entropy: float | None
             linestyle=("-", "--", ":", "-.")[index // len(theme.labels) % 4],
             label=curve.name,
         )
-    _frame(figure, theme, [curve.points for curve in curves], entropy)
+    _frame(figure, theme, [curve.points for curve in curves], entropy, kind)
     add_legend(axes, theme, loc="upper right")
     return figure
 
 
-def _frame(figure: Figure, theme: Theme, drawn: Sequence[Points], entropy: float | None) -> None:
+def _frame(figure: Figure, theme: Theme, drawn: Sequence[Points], entropy: float | None, kind: str) -> None:
     axes = figure.axes[0]
     open_axes(axes)
-    name_axes(axes, theme, "step", "bits/dim")
+    name_axes(axes, theme, "step", f"bits/dim ({kind})" if kind not in ("", "exact") else "bits/dim")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(x=0.02)

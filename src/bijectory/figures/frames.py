@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .plates import Arrays
-from .style import LIGHT, Theme, encode, label_colour
+from .plate import Arrays
+from .style import LIGHT, Theme, encode, label_colour, rgb
 
 _MOST8, _MOST16 = np.iinfo(np.uint8).max, np.iinfo(np.uint16).max
 
@@ -89,7 +89,7 @@ def animation(film: Reel, theme: Theme = LIGHT, *, side: int = 300, milliseconds
 def _frame(film: Reel, index: int, theme: Theme, side: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    paper, ink = _rgb(theme.paper), _rgb(theme.faint)
+    paper, ink = rgb(theme.paper), rgb(theme.faint)
     canvas = np.empty((side + 2, 2 * side + 14, 3), dtype=np.uint8)
     canvas[:] = paper
     if film.dims == 2:
@@ -103,9 +103,9 @@ def _frame(film: Reel, index: int, theme: Theme, side: int) -> NDArray[np.uint8]
             for dy in (0, 1):
                 right[side - 1 - u[:, 1] - dy, u[:, 0] + dx] = colours
     else:
-        left = _bars(film.levels[index] / _MOST16, side, paper, _rgb(theme.series[0]))
+        left = _bars(film.levels[index] / _MOST16, side, paper, rgb(theme.series[0]))
         share = np.histogram(film.latents[index, :, 0] / _MOST16, 20, (0, 1))[0] * 20 / film.latents.shape[1]
-        right = _bars(share / 2, side, paper, _rgb(theme.series[0]))
+        right = _bars(share / 2, side, paper, rgb(theme.series[0]))
     for start, panel in ((1, left), (side + 13, right)):
         canvas[:, start - 1 : start + side + 1] = ink
         canvas[1:-1, start : start + side] = panel
@@ -123,9 +123,5 @@ def _bars(
 
 def _label_colours(film: Reel, theme: Theme) -> NDArray[np.uint8]:
     if film.labels is None:
-        return np.broadcast_to(_rgb(theme.series[0]), (film.latents.shape[1], 3))
-    return np.stack([_rgb(label_colour(theme, int(label))) for label in film.labels])
-
-
-def _rgb(colour: str) -> NDArray[np.uint8]:
-    return np.frombuffer(bytes.fromhex(colour.lstrip("#")), dtype=np.uint8)
+        return np.broadcast_to(rgb(theme.series[0]), (film.latents.shape[1], 3))
+    return np.stack([rgb(label_colour(theme, int(label))) for label in film.labels])

@@ -1,35 +1,23 @@
 """From a picture's arrays to its figures, each with a caption and words that say what it shows, numbers included.
 
-One table, ``DRAWERS``, knows which picture becomes which plates; the page and TensorBoard both ask it.
+Two tables, ``DRAWERS`` and that of the pictures that show pictures, know which picture becomes which plates; the page and TensorBoard
+both ask ``plates``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .densities import Box, density_line, density_map, line_samples, plane_points
 from .grids import grid_of_data, grid_of_latents, learned_cdf
+from .image_plates import IMAGE_DRAWERS
 from .latents import labelled_rows, latent_histogram, latent_square
-from .style import Theme
+from .plate import Arrays, Plate
 
-Arrays = Mapping[str, NDArray[Any]]
 Columns = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Plate:
-    """One figure: its name as a file, what stands under it, what stands for it where it cannot be seen, and how it is drawn."""
-
-    name: str
-    caption: str
-    alt: str
-    draw: Callable[[Theme], Figure]
 
 
 def plates(
@@ -39,6 +27,8 @@ def plates(
 
     ``box`` and ``peak`` put plates of several pictures or runs on one scale; without them a picture's own are taken.
     """
+    if name in IMAGE_DRAWERS:
+        return IMAGE_DRAWERS[name](arrays)
     drawer = DRAWERS.get(name)
     if drawer is None:
         return []

@@ -74,6 +74,15 @@ def new_square(theme: Theme, *, legend: bool = False, bar: bool = False) -> tupl
     return figure, _dressed(figure.add_axes((LEFT / WIDTH, below / height, SIDE / WIDTH, SIDE / height)), theme)
 
 
+def new_sheet(theme: Theme, width: float, height: float, above: float = 0.0) -> tuple[Figure, Axes]:
+    """A figure that is all panel, for pictures, but for ``above`` inches; it has no ticks and no frame."""
+    figure = Figure(figsize=(width, height + above), facecolor=theme.paper)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, height / (height + above)))
+    axes.set_axis_off()
+    return figure, axes
+
+
 def bar_axes(figure: Figure, theme: Theme) -> Axes:
     """The axes for a bar of colours under a square panel that was made with one."""
     width, height = figure.get_size_inches()
@@ -136,6 +145,11 @@ def above(entries: int) -> dict[str, Any]:
 def label_colour(theme: Theme, label: int) -> str:
     """The colour of a class; past the last they begin anew."""
     return theme.labels[label % len(theme.labels)]
+
+
+def rgb(colour: str) -> NDArray[np.uint8]:
+    """'#rrggbb' as three bytes."""
+    return np.frombuffer(bytes.fromhex(colour.lstrip("#")), dtype=np.uint8)
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:

@@ -84,13 +84,70 @@ class LatentModel(ExactModel):
 
 
 class BoundModel(SampleModel):
-    """A model that knows a lower bound on its log-likelihood and nothing better, such as a VAE or a dequantised flow."""
+    """A model that knows a lower bound on its log-likelihood and nothing better, such as a VAE or a dequantised flow.
+
+    The bound is an average over noise, which belongs to rows and steps and not to processes: whoever calls may draw it with
+    ``draw_noise`` and hand it in, and then the number is a function of its arguments.
+    """
 
     @abc.abstractmethod
     def log_prob_bound(
-        self, x: Tensor, context: Tensor | None = None, *, draws: int = 1, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        draws: int = 1,
+        generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """A number that is at most log p(x) in expectation, nats (*batch), and the named terms it is the sum of."""
+        """A number that is at most log p(x) in expectation, nats (*batch), and the named terms it is the sum of.
+
+        With more ``draws`` it comes no further from log p(x), in expectation. ``noise``, as from ``draw_noise``, has shape
+        (draws, *batch, *noise shape), for one draw also (*batch, *noise shape), in any floating dtype; where it is None it is
+        ``draw_noise((draws, *batch), generator=generator, like=x)``.
+        """
+
+    @abc.abstractmethod
+    def draw_noise(
+        self, shape: Sequence[int], *, generator: torch.Generator | None = None, like: Tensor | None = None
+    ) -> Tensor:
+        """What ``log_prob_bound`` consumes: (*shape, *noise shape), each row of ``shape`` independent of all others.
+
+        Of the dtype (where that is a floating one) and on the device of ``like``; of the model's own where it is None.
+        """
+
+
+class IntegerModel(BoundModel):
+    """A bound on the probability of integers 0 … levels − 1 from an exact density ``model`` of real numbers y.
+
+        log P(x | c) ≥ E_u[log p(y | c) + log|∂y/∂u|],   y = to_real(x, u),   u uniform on [0, 1)
+
+    Every x has latents and comes back from them exactly: ``to_integer`` undoes ``to_real`` for any u, ``decode`` undoes ``encode``.
+    A sample is ``to_integer`` of a sample of ``model``.
+    """
+
+    model: LatentModel
+    levels: int
+
+    @abc.abstractmethod
+    def check_integers(self, x: Tensor, name: str = "x") -> None:
+        """Refuse, by row, numbers that are not among 0 … levels − 1: for where data enter, since it waits for the device."""
+
+    @abc.abstractmethod
+    def to_real(self, x: Tensor, u: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Integers (*batch, *event) and their noise to y (*batch, *event) and log|∂y/∂u| (*batch)."""
+
+    @abc.abstractmethod
+    def to_integer(self, y: Tensor) -> Tensor:
+        """Real numbers to the integers they came from."""
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor, context: Tensor | None = None, *, u: Tensor | float = 0.5) -> Tensor:
+        """Integers to latents, by way of y = to_real(x, u)."""
+
+    @abc.abstractmethod
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Latents to integers."""
 
 
 class EstimateModel(SampleModel):

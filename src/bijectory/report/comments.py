@@ -1,4 +1,4 @@
-"""Sentences made from measurements: what the uniformity of the latents says, and what it does not."""
+"""Sentences made from measurements: what uniformity of latents, nearest training pictures and the round trip say, and what they do not."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 #: Below this p-value a departure is called measurable; a distance above the second is called large, whatever its p-value.
 SURPRISING, LARGE = 0.01, 0.05
+#: A sample is called close to a training picture where this share of the test pictures is closer to theirs.
+CLOSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,54 @@ def _within_classes(name: str, rows: Sequence[Measured]) -> list[str]:
     return [
         f"It is not uniform within {count}; farthest from it in class {most.group} "
         f"(KS {most.distance:.3f}, {p_words(most.p)}, n = {most.n:,})."
+    ]
+
+
+def memorisation_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Whether samples lie closer to training pictures than pictures do that the model never saw; rows of 'image_neighbours'."""
+    distance, held_out = arrays["distance"].astype(np.float64), arrays["held_out"].astype(np.float64)
+    n = len(distance)
+    mirrored = ", mirrored training pictures included" if arrays["mirrored"].any() else ""
+    sentences = [
+        f"The median sample lies {np.median(distance):.1f} from the training picture nearest to it, the median test picture "
+        f"{np.median(held_out):.1f} (Euclidean distance in levels{mirrored})."
+    ]
+    copies = int((distance == 0).sum())
+    if copies:
+        sentences.append(f"{copies} of {n} samples are training pictures, value for value.")
+    close = int((distance < np.quantile(held_out, CLOSE)).sum())
+    found = f"{close} of {n} samples lie closer to a training picture than {100 * (1 - CLOSE):.0f} % of the test pictures do"
+    if binomial_tail(close, n, CLOSE) < SURPRISING:
+        sentences.append(
+            f"{found}, where chance would put about {CLOSE * n:.0f}: the model repeats training pictures, or its samples are plainer than "
+            "pictures are; the pairs show which."
+        )
+    else:
+        sentences.append(
+            f"{found}; chance alone would put about {CLOSE * n:.0f}: no sign of pictures learned by heart."
+        )
+    return sentences
+
+
+def binomial_tail(k: int, n: int, p: float) -> float:
+    """P(at least k of n), each with probability p in (0, 1)."""
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
+        for i in range(k, n + 1)
+    ]
+    return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def round_trip_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """How many pictures come back from their latents; the counts of 'image_round_trip'."""
+    pictures, exact, values, wrong, largest = (
+        int(arrays[name]) for name in ("pictures", "exact", "values", "wrong", "largest")
+    )
+    if exact == pictures:
+        return [
+            f"Round trip: all {pictures:,} test pictures come back from their latents exactly, in each of {values:,} values."
+        ]
+    return [
+        f"Round trip: {exact:,} of {pictures:,} test pictures ({100 * exact / pictures:.2f} %) come back from their latents exactly; "
+        f"{wrong:,} of {values:,} values are off, by at most {largest} level{'s' if largest > 1 else ''}."
     ]

@@ -1,5 +1,6 @@
 "use strict";
-// The player of a training run: density and latents of every look, drawn in the reader's colours. Without it the page loses only this.
+// The player of a training run: density and latents of every look, drawn in the reader's colours, or samples of pictures as they are.
+// Without it the page loses only this.
 (() => {
   const colours = JSON.parse(document.getElementById("colours").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -23,14 +24,25 @@
     return [context, side, scale];
   };
 
-  function player(root, film, sprite) {
+  // Samples of pictures: a canvas of the frame's own pixels, which the style enlarges. Between two looks there is nothing to be seen.
+  function pictures(root, film, sprite) {
+    const canvas = root.querySelector(".frames"), context = canvas.getContext("2d");
+    canvas.width = film.width;
+    canvas.height = film.height;
+    return (from, to, share) => {
+      const frame = share < 0.5 ? from : to;
+      const x = (frame % film.across) * film.width, y = Math.floor(frame / film.across) * film.height;
+      context.drawImage(sprite, x, y, film.width, film.height, 0, 0, film.width, film.height);
+    };
+  }
+
+  // Density and latents: between two looks numbers move in straight lines, so that the eye can follow a point.
+  function densities(root, film, sprite) {
     const density = root.querySelector(".density"), latents = root.querySelector(".latents");
-    const slider = root.querySelector("input"), button = root.querySelector("button"), output = root.querySelector("output");
-    const last = film.steps.length - 1, cells = film.cells, at = words(film.latents);
+    const cells = film.cells, at = words(film.latents);
     const size = film.points * film.dims;
     const label = (i) => (film.labels ? film.labels[i] : 0);
     const colour = (i) => { const all = colours.labels[theme()]; return all[i % all.length]; };
-    let place = last, playing = false, before = 0;
 
     // Densities as one flat array, whatever they came as.
     let levels, small;
@@ -51,7 +63,6 @@
       levels = film.steps.map((_, i) => all.subarray(i * cells, (i + 1) * cells));
     }
 
-    // Between two looks numbers move in straight lines, so that the eye can follow a point.
     const between = (a, b, share) => a + (b - a) * share;
 
     function drawPlane(from, to, share) {
@@ -103,9 +114,17 @@
       }
     }
 
+    return film.dims === 2 ? drawPlane : drawLine;
+  }
+
+  function player(root, film, paint) {
+    const slider = root.querySelector("input"), button = root.querySelector("button"), output = root.querySelector("output");
+    const last = film.steps.length - 1;
+    let place = last, playing = false, before = 0;
+
     function draw() {
       const from = Math.floor(place), to = Math.min(last, from + 1);
-      (film.dims === 2 ? drawPlane : drawLine)(from, to, place - from);
+      paint(from, to, place - from);
       const frame = Math.round(place), step = film.steps[frame].toLocaleString("en-US");
       const bits = film.bits[frame] === null ? "" : ` · ${film.bits[frame].toFixed(4)} bits/dim`;
       output.textContent = `step ${step}${bits}`;
@@ -151,7 +170,7 @@
       place = Math.min(last, Math.max(0, Math.round(place) + move));
       draw();
     });
-    new ResizeObserver(draw).observe(density);
+    new ResizeObserver(draw).observe(root.querySelector("canvas"));
     dark.addEventListener("change", draw);
     draw();
   }
@@ -159,7 +178,8 @@
   for (const root of document.querySelectorAll(".reel")) {
     const film = JSON.parse(root.querySelector("script").textContent);
     const sprite = root.querySelector(".sprite");
-    if (!sprite) player(root, film, null);
-    else sprite.decode().then(() => player(root, film, sprite));
+    const start = () => player(root, film, (film.pictures ? pictures : densities)(root, film, sprite));
+    if (sprite) sprite.decode().then(start);
+    else start();
   }
 })();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,31 +14,20 @@ from typing import Any
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import InputError, RunError
+from ..errors import InputError
 from ..evaluation.likelihood import bits_per_dim
 from ..figures.curves import Curve, compared_curves, learning_curves
 from ..figures.frames import Reel, animation, reel
-from ..figures.plates import Plate, gap, peak_of, plates
-from ..figures.style import DARK, LIGHT, Theme, encode, pixels
+from ..figures.plate import Plate
+from ..figures.plates import gap, peak_of, plates
+from ..figures.style import DARK, LIGHT, Theme
 from ..training.checkpoint import write_bytes
 from .comments import Measured, measurements, p_words, uniformity_comment
-from .tables import METRICS, Reading, comparable, flat_settings, read
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure as the page holds it: one image a theme, as data addresses."""
-
-    name: str
-    caption: str
-    alt: str
-    light: str
-    dark: str
-    width: int
-    height: int
+from .embed import Shown, address, embed, save, show
+from .pictures import FILMS, groups, picture_comments, picture_film, picture_plates
+from .tables import Reading, comparable, flat_settings, metrics_of, read
 
 
 @dataclass
@@ -51,6 +41,8 @@ class Section:
     uniformity: list[tuple[Measured, Measured]] = field(default_factory=list)
     gap: float | None = None
     film: dict[str, Any] | None = None
+    slides: dict[str, Any] | None = None
+    picture_comments: dict[str, list[str]] = field(default_factory=dict)
 
 
 def write_report(runs: Sequence[Path], output: Path) -> Path:
@@ -67,7 +59,8 @@ def render(readings: Sequence[Reading]) -> str:
     """The page as text; figures are also saved in the runs."""
     if not readings:
         raise InputError("runs: expected at least one run directory, got none")
-    sections = [_section(reading, f"run-{index}") for index, reading in enumerate(readings, start=1)]
+    room = FILMS // max(1, sum(bool(reading.looks) for reading in readings))
+    sections = [_section(reading, f"run-{index}", room) for index, reading in enumerate(readings, start=1)]
     script = _file("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = jinja2.Environment(
@@ -77,17 +70,18 @@ def render(readings: Sequence[Reading]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    template.globals.update(log2=math.log2, metrics_of=metrics_of)
     template.filters.update(p_words=p_words, figures=_significant, minus=lambda text: text.replace("-", "−"))
     return template.get_template("page.html").render(
         title=", ".join(dict.fromkeys(reading.name for reading in readings)),
         sections=sections,
         together=_together(list(readings)) if len(readings) > 1 else [],
+        groups=groups(readings),
         style=Markup(_file("page.css")),
         script=Markup(script),
         digest=digest,
         ramps={theme.name: _ramp(theme) for theme in (LIGHT, DARK)},
         labels={theme.name: list(theme.labels) for theme in (LIGHT, DARK)},
-        metrics=METRICS,
         flat_settings=flat_settings,
         version=__version__,
     )
@@ -97,13 +91,13 @@ def _file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _section(reading: Reading, anchor: str) -> Section:
+def _section(reading: Reading, anchor: str, room: int) -> Section:
     section = Section(reading, anchor)
     pictures = reading.pictures
     density = pictures.get("density")
     peak = None if density is None else peak_of(density)
     box = None if density is None else (density["low"], density["high"])
-    drawn: dict[str, list[Plate]] = {"curves": _curves(reading)}
+    drawn: dict[str, list[Plate]] = {"curves": _curves(reading), **picture_plates(reading)}
     for name in ("density", "samples", "latents", "grid", "map"):
         if name in pictures:
             drawn[name] = plates(name, pictures[name], reading.columns, box=box, peak=peak)
@@ -111,7 +105,7 @@ def _section(reading: Reading, anchor: str) -> Section:
         # One figure each would leave half of the page empty.
         for beside, name in (("density", "map"), ("samples", "latents")):
             drawn[beside] = [*drawn.get(beside, []), *drawn.pop(name, [])]
-    section.figures = {name: [_show(plate, reading) for plate in found] for name, found in drawn.items() if found}
+    section.figures = {name: [show(plate, reading) for plate in found] for name, found in drawn.items() if found}
     if density is not None:
         section.gap = gap(density)
     if "uniformity" in pictures:
@@ -120,8 +114,10 @@ def _section(reading: Reading, anchor: str) -> Section:
         section.comment = uniformity_comment(test)
     if reading.frames:
         film = reel(reading.frames, peak or peak_of(reading.frames[-1][1]))
-        _save(reading, "animation.gif", animation(film))
+        save(reading, "animation.gif", animation(film))
         section.film = _film(reading, film)
+    section.slides = picture_film(reading, room)
+    section.picture_comments = picture_comments(reading)
     return section
 
 
@@ -141,20 +137,24 @@ def _curves(reading: Reading) -> list[Plate]:
     )
     least = f"; lowest validation {np.nanmin(validation[:, 1]):.4f}" if len(validation) else ""
     line = f"; the entropy of the data is {entropy:.4f}" if entropy is not None else ""
+    bound = {
+        "bound": " They are bounds: the model's own bits per dimension are at most these.",
+        "estimate": " They are estimates: right on average.",
+    }.get(reading.kind, "")
     return [
         Plate(
             "curves",
-            "Bits per dimension while training, the train curve smoothed. "
+            f"Bits per dimension while training, the train curve smoothed.{bound} "
             + ("Dotted: what the true density itself scores on the validation rows." if limit else ""),
-            f"Training and validation curves: {', '.join(ends)}{least}{line}{limit}.",
-            lambda theme: learning_curves(theme, train, validation, entropy, reading.kept, attainable),
+            f"Training and validation curves: {', '.join(ends)}{least}{line}{limit}.{bound}",
+            lambda theme: learning_curves(theme, train, validation, entropy, reading.kept, attainable, reading.kind),
         )
     ]
 
 
 def _together(readings: list[Reading]) -> list[Shown]:
     """Figures in which all runs stand side by side: curves, and the learned densities beside the true one, on one scale."""
-    if not comparable(readings):
+    if not comparable(readings) or any(reading.shows_pictures for reading in readings):
         return []
     found = []
     curves = [Curve(r.name, r.validation) for r in readings if len(r.validation)]
@@ -178,44 +178,7 @@ def _together(readings: list[Reading]) -> list[Shown]:
         for index, (reading, arrays) in enumerate(densities):
             plate = plates("density", arrays, reading.columns, box=box, peak=peak)[0]
             found.append(Plate(f"compared_{index}", f"Learned by {reading.name}", plate.alt, plate.draw))
-    return [_embed(plate) for plate in found]
-
-
-def _show(plate: Plate, reading: Reading) -> Shown:
-    """Embed a figure, and save it in the run."""
-    light = pixels(plate.draw(LIGHT))
-    _save(reading, f"{plate.name}.png", encode(light, "PNG"))
-    return _embed(plate, light)
-
-
-def _embed(plate: Plate, light: NDArray[np.uint8] | None = None) -> Shown:
-    light = pixels(plate.draw(LIGHT)) if light is None else light
-    height, width = light.shape[:2]
-    bright, dark = (_address(_small(image), "image/webp") for image in (light, pixels(plate.draw(DARK))))
-    return Shown(plate.name, plate.caption, plate.alt, bright, dark, width, height)
-
-
-def _save(reading: Reading, name: str, data: bytes) -> None:
-    folder = reading.run.path / "figures"
-    try:
-        folder.mkdir(exist_ok=True)
-        write_bytes(folder / name, data)
-    except (OSError, RunError):
-        note = f"figures are in this page only: {folder} cannot be written"
-        if note not in reading.missing:
-            reading.missing.append(note)
-
-
-def _small(image: NDArray[np.uint8]) -> bytes:
-    """Lossless in as many colours as a byte holds: smaller than a lossy WebP of lettering and points, and the paper stays the page's."""
-    from PIL import Image
-
-    colours = Image.fromarray(image).convert("RGB").quantize()
-    return encode(np.asarray(colours.convert("RGB")), "WEBP", lossless=True, method=1)
-
-
-def _address(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return [embed(plate) for plate in found]
 
 
 def _paired(train: list[Measured], test: list[Measured]) -> list[tuple[Measured, Measured]]:
@@ -226,12 +189,10 @@ def _paired(train: list[Measured], test: list[Measured]) -> list[tuple[Measured,
 def _film(reading: Reading, film: Reel) -> dict[str, Any]:
     """What the page's player is given; 16-bit numbers are little-endian."""
     arrays = reading.frames[-1][1]
-    validation = {int(step): value for step, value in reading.validation}
-    bits = [_nearest(validation, step) for step in film.steps]
     data: dict[str, Any] = {
         "dims": film.dims,
         "steps": film.steps,
-        "bits": bits,
+        "bits": [reading.bits_near(step) for step in film.steps],
         "points": int(film.latents.shape[1]),
         "latents": base64.b64encode(film.latents.astype("<u2").tobytes()).decode(),
         "labels": None if film.labels is None else [int(label) for label in film.labels],
@@ -242,20 +203,13 @@ def _film(reading: Reading, film: Reel) -> dict[str, Any]:
         data["levels"] = base64.b64encode(film.levels.astype("<u2").tobytes()).decode()
     return {
         "data": data,
-        "sprite": _address(film.sprite(), "image/png") if film.dims == 2 else None,
+        "sprite": address(film.sprite(), "image/png") if film.dims == 2 else None,
         "low": [float(end) for end in arrays["low"]],
         "high": [float(end) for end in arrays["high"]],
         "peak": film.peak,
         "frames": len(film.steps),
         "alt": f"Animation of {len(film.steps)} frames, from step {film.steps[0]:,} to step {film.steps[-1]:,}",
     }
-
-
-def _nearest(validation: dict[int, float], step: int) -> float | None:
-    if not validation:
-        return None
-    value = validation[min(validation, key=lambda at: abs(at - step))]
-    return round(value, 4) if np.isfinite(value) else None
 
 
 def _ramp(theme: Theme) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from numpy.typing import NDArray
 from ..errors import BijectoryError
 from ..evaluation.likelihood import bits_per_dim
 from ..experiments.record import Run
+
+#: A file of arrays that unpacks to more than this is none of ours.
+ARRAY_BYTES = 2**28
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,6 +61,10 @@ class Reading:
     validation: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     pictures: dict[str, Arrays] = field(default_factory=dict)
     frames: list[tuple[int, Arrays]] = field(default_factory=list)
+    #: What was seen of a model of pictures while it trained: samples of every look.
+    looks: list[tuple[int, Arrays]] = field(default_factory=list)
+    #: What kind of statement the likelihoods are; every score says it, and so do the validation rows of the log.
+    kind: str = ""
     missing: list[str] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
 
@@ -80,6 +89,17 @@ class Reading:
         return math.prod(int(side) for side in self.settings.get("event_shape", (1,)))
 
     @property
+    def levels(self) -> int | None:
+        """Values 0 … levels − 1 of integer data; None for real numbers."""
+        found = self.settings.get("levels")
+        return None if found is None else int(found)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether the rows are integer pictures (channels, height, width)."""
+        return self.levels is not None and len(self.settings.get("event_shape", ())) == 3
+
+    @property
     def entropy(self) -> float | None:
         """Entropy of the data in joint nats, where it is known."""
         return self.settings.get("entropy")
@@ -95,6 +115,19 @@ class Reading:
             if (score["name"], score["split"]) == (name, split):
                 return Figure(score["value"], score["stderr"], score["unit"], score["kind"])
         return None
+
+    def tighter(self, split: str = "test") -> tuple[int, Figure] | None:
+        """The bound from most draws, in bits/dim, and how many they were."""
+        draws = [int(match[1]) for s in (self.result or {}).get("scores", ()) if (match := _DRAWS.fullmatch(s["name"]))]
+        found = self.score(f"bits_per_dim_{max(draws)}_draws", split) if draws else None
+        return None if found is None else (max(draws), found)
+
+    def bits_near(self, step: int) -> float | None:
+        """Bits per dimension of the validation rows at the look nearest to a step."""
+        if not len(self.validation):
+            return None
+        value = float(self.validation[np.abs(self.validation[:, 0] - step).argmin(), 1])
+        return round(value, 4) if math.isfinite(value) else None
 
     @property
     def kept(self) -> float | None:
@@ -133,6 +166,20 @@ METRICS = {
     "excess_nats": "nats above the entropy",
     "float32_bias": "float32 over float64, nats",
 }
+_DRAWS = re.compile(r"bits_per_dim_(\d+)_draws")
+_ANY_DRAWS = re.compile(r"(\w+?)_(\d+)_draws")
+
+
+def metrics_of(readings: Sequence[Reading]) -> dict[str, str]:
+    """The scores that any of the runs has, and how each is called: those of more draws behind those of one."""
+    names = {score["name"] for r in readings for score in (r.result or {}).get("scores", ())}
+    found = {}
+    for name, words in METRICS.items():
+        if name in names:
+            found[name] = words
+        more = sorted((int(m[2]), m[0]) for n in names if (m := _ANY_DRAWS.fullmatch(n)) and m[1] == name)
+        found.update({key: f"{words}, {draws} draws" for draws, key in more})
+    return found
 
 
 def read(path: Path) -> Reading:
@@ -146,6 +193,8 @@ def read(path: Path) -> Reading:
     )
     _read_metrics(reading)
     _read_arrays(reading)
+    final = reading.score("bits_per_dim")
+    reading.kind = reading.kind if final is None else final.kind
     return reading
 
 
@@ -170,11 +219,10 @@ def _read_metrics(reading: Reading) -> None:
         reading.faults += row.get("faults", [])
         if "bits_per_dim" in row.get("train", {}):
             train.append((step, row["train"]["bits_per_dim"]))
-        validation += [
-            (step, score["value"])
-            for score in row.get("scores", ())
-            if (score["name"], score["split"]) == ("bits_per_dim", "validation")
-        ]
+        for score in row.get("scores", ()):
+            if (score["name"], score["split"]) == ("bits_per_dim", "validation"):
+                validation.append((step, score["value"]))
+                reading.kind = str(score.get("kind", ""))
     reading.train = np.array(train, dtype=np.float64).reshape(-1, 2)
     reading.validation = np.array(validation, dtype=np.float64).reshape(-1, 2)
     if not len(reading.train):
@@ -187,10 +235,12 @@ def _read_arrays(reading: Reading) -> None:
         name, _, step = path.stem.rpartition("-")
         if not name or not step.isdigit():
             continue
-        if name == "frame":
+        if name in ("frame", "image_frame"):
             arrays = _load(reading, path)
             if arrays is not None and {"log_density", "latents"} <= arrays.keys():
                 reading.frames.append((int(step), arrays))
+            elif arrays is not None and {"samples", "levels"} <= arrays.keys():
+                reading.looks.append((int(step), arrays))
         elif int(step) >= newest.get(name, (-1, path))[0]:
             newest[name] = (int(step), path)
     for name, (_, path) in newest.items():
@@ -207,8 +257,10 @@ def _load(reading: Reading, path: Path) -> Arrays | None:
     try:
         # Opened here: np.load leaves a file open that it cannot read.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > ARRAY_BYTES:
+                raise ValueError(f"unpacks to more than {ARRAY_BYTES} bytes")
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         reading.missing.append(f"{path.name} cannot be read ({type(error).__name__}) and is left out")
         return None
 
@@ -218,6 +270,18 @@ def comparable(readings: list[Reading]) -> bool:
     return len({(r.columns, None if r.entropy is None else round(r.entropy, 9)) for r in readings}) == 1
 
 
+def same_pictures(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Runs on the same pictures, two or more together: same shape and levels and, where they show any, the same test pictures."""
+    found: dict[object, list[Reading]] = {}
+    for reading in readings:
+        if reading.shows_pictures:
+            data = reading.pictures.get("image_samples", {}).get("data")
+            digest = None if data is None else hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
+            key = (tuple(reading.settings["event_shape"]), reading.levels, digest)
+            found.setdefault(key, []).append(reading)
+    return [members for members in found.values() if len(members) > 1]
+
+
 def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as (name, value in words), in the order a reader asks for them."""
     rows = [("recipe", str(settings.get("recipe")))]
@@ -225,7 +289,11 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"knob {name}", _words(value)) for name, value in given.items()]
     rows += [(name, _words(settings[name])) for name in ("seed", "device", "threads", "data") if name in settings]
     rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
-    rows += [("columns", ", ".join(map(str, settings.get("columns", ()))))]
+    if settings.get("columns"):
+        rows += [("columns", ", ".join(map(str, settings["columns"])))]
+    if settings.get("levels") is not None:
+        rows += [("rows of shape", " × ".join(map(str, settings.get("event_shape", ()))))]
+        rows += [("levels", f"{settings['levels']}, integers from 0")]
     rows += [("note", str(note)) for note in settings.get("notes", ())]
     return rows
 

@@ -1,13 +1,13 @@
 """The contract that every map and model here keeps, for maps and models of yours: ``check_transform``, ``check_exact``, ``check_bound``.
 
 Each gives a list of :class:`Check`: a law, the figure measured, the bound it has to stay below, and how it was measured. The laws can
-be used alone: ``transform_laws`` and ``model_laws`` name those that apply.
+be used alone: ``transform_laws``, ``model_laws`` and ``bound_laws`` name those that apply.
 """
 
 from __future__ import annotations
 
-from .bounds import check_bound
+from .bounds import bound_laws, check_bound
 from .checks import Check
 from .contract import check_exact, check_transform, model_laws, transform_laws
 
-__all__ = ["Check", "check_bound", "check_exact", "check_transform", "model_laws", "transform_laws"]
+__all__ = ["Check", "bound_laws", "check_bound", "check_exact", "check_transform", "model_laws", "transform_laws"]

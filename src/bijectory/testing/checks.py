@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -64,6 +64,16 @@ def hold(law: str, check: Law) -> Check:
             return check()
     except Exception as error:
         return Check(law, math.nan, 0.0, False, f"raised {type(error).__name__}: {error}")
+
+
+def hold_all(laws: dict[str, Law], without: Collection[str]) -> list[Check]:
+    """Every law's check but those left out, which have to be among them."""
+    unknown = set(without) - set(laws)
+    if unknown:
+        raise InputError(
+            f"without: expected names of laws that apply here ({', '.join(laws)}), got {', '.join(sorted(unknown))}"
+        )
+    return [hold(name, law) for name, law in laws.items() if name not in without]
 
 
 def frozen_copy(module: M, dtype: torch.dtype = torch.float64) -> M:

@@ -117,7 +117,7 @@ def _products(value: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ones.flatten(1), random.flatten(1), v.flatten(1)
 
 
-def _diagonal(value: Tensor, leaf: Tensor) -> Tensor | None:
+def diagonal(value: Tensor, leaf: Tensor) -> Tensor | None:
     """Σ log|J_ii| of (rows,) if J is diagonal, else None."""
     ones, random, v = _products(value, leaf)
     return ones.abs().log().sum(1) if torch.allclose(random, ones * v, rtol=1e-9, atol=1e-12) else None
@@ -128,7 +128,7 @@ def _coupling(layer: Coupling, x: Tensor, context: Tensor | None) -> Tensor | No
     leaf = moving.detach().requires_grad_()
     with torch.enable_grad():
         same, moved = layer.partition.split(layer(layer.partition.merge(staying, leaf), context))
-    return _diagonal(moved, leaf) if torch.equal(same, staying) else None
+    return diagonal(moved, leaf) if torch.equal(same, staying) else None
 
 
 def _autoregressive(layer: Autoregressive, x: Tensor, context: Tensor | None) -> Tensor | None:
@@ -138,7 +138,7 @@ def _autoregressive(layer: Autoregressive, x: Tensor, context: Tensor | None) ->
         params = layer.net(x, context)
     with torch.enable_grad():
         z = layer.elementwise.forward(leaf, params)[0]
-    return _diagonal(z, leaf) if torch.equal(z.detach(), layer(x, context).detach()) else None
+    return diagonal(z, leaf) if torch.equal(z.detach(), layer(x, context).detach()) else None
 
 
 def _one_entry_a_column(layer: Transform, x: Tensor, context: Tensor | None) -> Tensor | None:

@@ -18,8 +18,10 @@ _SURPRISE = 5.0  # −log10 p: one honest model in 100,000 fails
 _FEWEST = 5.0  # expected samples of a cell, below which its count is not about normal
 
 
-def sample_shapes(model: SampleModel, context: Tensor | None = None, *, seed: int = 0) -> Check:
-    """sample(shape, context) has shape (*shape, *context's batch, *event), in the model's dtype."""
+def sample_shapes(
+    model: SampleModel, context: Tensor | None = None, *, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Check:
+    """sample(shape, context) has shape (*shape, *context's batch, *event), in ``dtype``: that of the model, or of its integers."""
     copy = frozen_copy(model)
     given = None if context is None else context.detach().to("cpu", torch.float64)
     faults = []
@@ -31,9 +33,9 @@ def sample_shapes(model: SampleModel, context: Tensor | None = None, *, seed: in
             expected = (*expected, *copy.event_shape)
             with torch.no_grad():
                 x = copy.sample(shape, rows, generator=generator_for(seed, "shapes"))
-            if tuple(x.shape) != expected or x.dtype != torch.float64:
+            if tuple(x.shape) != expected or x.dtype != dtype:
                 faults.append(
-                    f"sample({shape}): expected {expected} in float64, got {tuple(x.shape)} in {dtype_name(x.dtype)}"
+                    f"sample({shape}): expected {expected} in {dtype_name(dtype)}, got {tuple(x.shape)} in {dtype_name(x.dtype)}"
                 )
     return at_most("sample shapes", len(faults), 0, listed(faults, "shapes (), 4, (3,), (2, 3), (0,)"))
 
@@ -55,12 +57,14 @@ def seeded(model: SampleModel, context: Tensor | None = None, *, seed: int = 0) 
     return at_most("seeded", len(faults), 0, listed(faults, "32 samples, twice the same seed and once another"))
 
 
-def sample_log_prob(model: LatentModel, context: Tensor | None = None, *, seed: int = 0, bound: float = 1e-9) -> Check:
+def sample_log_prob(
+    model: LatentModel, context: Tensor | None = None, *, seed: int = 0, draws: int = 256, bound: float = 1e-9
+) -> Check:
     """sample_and_log_prob gives its samples the log density that log_prob gives them."""
     copy = frozen_copy(model)
     row = None if context is None else context.detach()[0].to("cpu", torch.float64)
     with torch.no_grad():
-        x, log_prob = copy.sample_and_log_prob(256, row, generator=generator_for(seed, "pairs"))
+        x, log_prob = copy.sample_and_log_prob(draws, row, generator=generator_for(seed, "pairs"))
         again = copy.log_prob(x, None if row is None else row.expand(len(x), -1))
     figure, where = worst_row(log_prob.reshape(-1, 1), again.reshape(-1, 1))
     return at_most(
@@ -119,7 +123,7 @@ def _in_cells(part: Slice, x: Tensor, key: tuple[int, int], draws: int, bound: f
     freedom = len(expected) - 1
     p = float(torch.special.gammaincc(torch.tensor(freedom / 2, dtype=torch.float64), chi2 / 2))
     note = f"−log10 p: χ² {float(chi2):.1f} with {freedom} degrees of freedom, {draws} samples against quadrature cells"
-    return at_most("samples", _surprise(math.log(p) if p > 0 else -math.inf if p == 0 else math.nan), bound, note)
+    return at_most("samples", surprise(math.log(p) if p > 0 else -math.inf if p == 0 else math.nan), bound, note)
 
 
 def _pool(expected: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,7 +145,7 @@ def _smaller(a: float, b: float) -> float:
     return math.nan if math.isnan(a + b) else min(a, b)
 
 
-def _surprise(log_p: float) -> float:
+def surprise(log_p: float) -> float:
     """−log10 p, at least 0."""
     return math.nan if math.isnan(log_p) else max(0.0, -log_p / math.log(10))
 
@@ -177,7 +181,7 @@ def _uniform(part: Slice, generator: torch.Generator, draws: int, bound: float) 
         f"−log10 p, for all dimensions together: farthest from uniform is latent {farthest}, by {float(distance[farthest]):.4f}; "
         f"largest correlation {correlation:.4f}; {draws} samples"
     )
-    return at_most("samples: latents", _surprise(log_p), bound, note)
+    return at_most("samples: latents", surprise(log_p), bound, note)
 
 
 def sample_moments(
@@ -213,12 +217,12 @@ def _moments(part: Slice, x: Tensor, generator: torch.Generator, draws: int, bou
     error = (weight.square() @ (theirs - mean).square() + ours.var(0) / draws).sqrt()
     z = (ours.mean(0) - mean).abs() / error
     which = int(z.argmax())
-    surprise = _surprise(math.log(2 * len(z)) + float(torch.special.log_ndtr(-z[which])))
+    figure = surprise(math.log(2 * len(z)) + float(torch.special.log_ndtr(-z[which])))
     feature = "log p" if which == 0 else f"function {which - 1} of x"
     note = f"−log10 p: {feature} differs by {float(z[which]):.1f} standard errors; {draws} samples, {effective:.0f} effective points"
     if effective < 500:
-        return Check("samples: moments", surprise, bound, True, f"not decided, too few effective points: {note}")
-    return at_most("samples: moments", surprise, bound, note)
+        return Check("samples: moments", figure, bound, True, f"not decided, too few effective points: {note}")
+    return at_most("samples: moments", figure, bound, note)
 
 
 def _features(points: Tensor, log_prob: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from .base import Transform
+from .base import Transform, read
 from .elementwise import Elementwise
 
 
@@ -65,23 +66,29 @@ class Autoregressive(Transform):
     Source: Papamakarios et al. 2017 (MAF, arXiv:1705.07057); Kingma et al. 2016 (IAF, arXiv:1606.04934).
     """
 
+    #: The dtype that the net's matrix products run in, such as torch.bfloat16; None is x's own. A setting, not part of the state.
+    precision: torch.dtype | None = None
+
     def __init__(self, elementwise: Elementwise, net: CausalNet) -> None:
         super().__init__()
         self.elementwise = elementwise
         self.net = net
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        z, log_slope = self.elementwise.forward(x, self.net(x, context))
+        z, log_slope = self.elementwise.forward(x, read(self.net, x, context, self.precision))
         return z, log_slope.sum(-1)
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        cache = self.net.start(z.shape[:-1], context)
+        narrow = nullcontext() if self.precision is None else torch.autocast(z.device.type, self.precision)
+        with narrow:
+            cache = self.net.start(z.shape[:-1], context)
         columns: list[Tensor | None] = [None] * z.shape[-1]
         total: Tensor | None = None
         previous: Tensor | None = None
         for position in self.net.order:
-            params, cache = self.net.step(cache, previous)
-            previous, log_slope = self.elementwise.inverse(z[..., position], params)
+            with narrow:
+                params, cache = self.net.step(cache, previous)
+            previous, log_slope = self.elementwise.inverse(z[..., position], params.to(z.dtype))
             columns[position] = previous
             total = log_slope if total is None else total + log_slope
         assert total is not None

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Transform
+from .base import DataInitialised, Transform, read
 from .elementwise import Elementwise
 
 Net = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Parting(Protocol):
+    """What a coupling asks of a partition: ``Partition`` cuts vectors, those in ``partitions`` pictures."""
+
+    #: How many trailing dimensions of x form one event.
+    event_dim: int
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def merge(self, staying: Tensor, moving: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class InitialisedNet(Protocol):
+    """A network that sets its own scale from the batch it will read, and says what it then makes of it."""
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
 
 class Partition(nn.Module):
@@ -22,6 +43,8 @@ class Partition(nn.Module):
     >>> Partition.halves(4).moving, Partition.even_odd(4).moving, Partition.alternating(3, 1).moving
     ((2, 3), (1, 3), (0, 2))
     """
+
+    event_dim: int = 1
 
     def __init__(self, features: int, moving: Sequence[int]) -> None:
         super().__init__()
@@ -90,28 +113,39 @@ class Partition(nn.Module):
         return f"features={self.features}, moving={self.moving}"
 
 
-class Coupling(Transform):
+class Coupling(Transform, DataInitialised):
     """z_A = x_A, z_B = elementwise(x_B; net(x_A, context)).
 
         log|det| = Σ_B log dz_B/dx_B
 
-    ``net`` maps the staying part (*batch, a) and the context to parameters (*batch, b, num_params) for the moving part (*batch, b).
-    The Jacobian is triangular, the inverse costs as much as the forward map.
+    ``net`` maps the staying part (*batch, *a) and the context to parameters (*batch, *b, num_params) for the moving part (*batch, *b);
+    a and b are vectors for a ``Partition``, pictures for those in ``partitions``. ``initialise`` hands the staying part to a net that
+    has an ``initialise`` of its own. The Jacobian is triangular, the inverse costs as much as the forward map.
     Source: Dinh et al. 2014, 2016 (arXiv:1410.8516, arXiv:1605.08803).
     """
 
-    def __init__(self, partition: Partition, elementwise: Elementwise, net: Net) -> None:
+    #: The dtype that the net's matrix products run in, such as torch.bfloat16; None is x's own. A setting, not part of the state.
+    precision: torch.dtype | None = None
+
+    def __init__(self, partition: Parting, elementwise: Elementwise, net: Net) -> None:
         super().__init__()
         self.partition = partition
         self.elementwise = elementwise
         self.net = net
+        self.event_dim_in = self.event_dim_out = partition.event_dim
+        self._event = tuple(range(-partition.event_dim, 0))
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         staying, moving = self.partition.split(x)
-        moved, log_slope = self.elementwise.forward(moving, self.net(staying, context))
-        return self.partition.merge(staying, moved), log_slope.sum(-1)
+        moved, log_slope = self.elementwise.forward(moving, read(self.net, staying, context, self.precision))
+        return self.partition.merge(staying, moved), log_slope.sum(self._event)
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         staying, moved = self.partition.split(z)
-        moving, log_slope = self.elementwise.inverse(moved, self.net(staying, context))
-        return self.partition.merge(staying, moving), log_slope.sum(-1)
+        moving, log_slope = self.elementwise.inverse(moved, read(self.net, staying, context, self.precision))
+        return self.partition.merge(staying, moving), log_slope.sum(self._event)
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let a net that asks for it set its constants from the part of x, of shape (batch, *event), that stays."""
+        if isinstance(self.net, InitialisedNet):
+            self.net.initialise(self.partition.split(x)[0], context)

@@ -87,6 +87,28 @@ class Affine(Elementwise):
         return torch.zeros(2)
 
 
+class ShiftFirst(Elementwise):
+    """z = (x + t) · exp(s), params = (t, s), log dz/dx = s: the coupling of CS294-158's RealNVP, which shifts before it scales.
+
+    Takes s as it comes. Its bound lives in the network, as ``ResNet(…, bounded=True)``, whose s = scale · tanh(a) + shift with both
+    learned per channel, is part of both directions alike; with a network that bounds nothing, exp(s) overflows at s = 89.
+    Zero parameters are the identity.
+    """
+
+    num_params = 2
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        shift, log_scale = params.unbind(-1)
+        return (x + shift) * torch.exp(log_scale), log_scale
+
+    def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        shift, log_scale = params.unbind(-1)
+        return z * torch.exp(-log_scale) - shift, -log_scale
+
+    def identity_params(self) -> Tensor:
+        return torch.zeros(2)
+
+
 class SigmoidAffine(Elementwise):
     """z = x · s + t with Glow's scale, kept above a floor (Kingma & Dhariwal 2018, arXiv:1807.03039).
 

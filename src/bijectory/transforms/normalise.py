@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError
-from ..numerics.reduce import sum_event
 from .base import DataInitialised, Transform
+
+
+def _total(log_scale: Tensor, x: Tensor) -> Tensor:
+    """Σ log_scale over every number of x's events, (*batch): a constant that broadcasts counts once for each number it scales."""
+    border = x.dim() - log_scale.dim()
+    total = log_scale.sum()
+    repeats = math.prod(x.shape[border:]) // log_scale.numel()
+    return (total if repeats == 1 else total * repeats).expand(x.shape[:border])
+
+
+def _shared(x: Tensor, shape: tuple[int, ...]) -> list[int]:
+    """The dimensions of x (batch, *event) over which constants of that shape are the same: the batch, and those they broadcast along."""
+    return [0, *(i for i, size in enumerate(shape, start=1) if size == 1 and x.shape[i] != 1)]
 
 
 class ConstantAffine(Transform):
     """z = (x − loc) / scale with fixed numbers; log-det −Σ log scale.
 
-    ``loc`` and ``scale`` have the event's shape (*event). Raises InputError where a scale is not positive and finite.
+    ``loc`` and ``scale`` have the event's shape (*event), or one that broadcasts to it, (C, 1, 1) for one number a channel.
+    Raises InputError where a scale is not positive and finite.
 
     >>> import torch
     >>> ConstantAffine(torch.tensor([1.0]), torch.tensor([2.0]))(torch.tensor([5.0])).tolist()
@@ -48,18 +62,17 @@ class ConstantAffine(Transform):
             self.scale.copy_(scale)
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_det = -torch.log(self.scale).sum()
-        return (x - self.loc) / self.scale, log_det.expand(x.shape[: x.dim() - self.event_dim_in])
+        return (x - self.loc) / self.scale, _total(-torch.log(self.scale), x)
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_det = torch.log(self.scale).sum()
-        return torch.addcmul(self.loc, z, self.scale), log_det.expand(z.shape[: z.dim() - self.event_dim_in])
+        return torch.addcmul(self.loc, z, self.scale), _total(torch.log(self.scale), z)
 
 
 class Standardise(Transform, DataInitialised):
     """z = (x − mean) / deviation of the training data, constant from then on; the identity until initialised.
 
     The change of variables is part of the density: log-det −Σ log deviation, so nats stay in the data's own units.
+    ``event_shape`` may broadcast to the event, (C, 1, 1) for one mean and deviation a channel.
     """
 
     def __init__(self, event_shape: Sequence[int]) -> None:
@@ -75,11 +88,13 @@ class Standardise(Transform, DataInitialised):
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set mean and deviation (with divisor n) from x of shape (batch, *event), computed in float64."""
-        wide = x.double()
-        deviation = wide.std(0, correction=0).to(x.dtype)
+        wide, dims = x.double(), _shared(x, self.affine.loc.shape)
+        mean, deviation = (
+            v[0].to(x.dtype) for v in (wide.mean(dims, True), wide.std(dims, correction=0, keepdim=True))
+        )
         # A column of equal values keeps a deviation of rounding size in floating point: 0.1 repeated gives 1e-17.
-        constant = x.amax(0) == x.amin(0)
-        self.affine.set(wide.mean(0).to(x.dtype), torch.where(constant, torch.zeros_like(deviation), deviation))
+        constant = (x.amax(dims, True) == x.amin(dims, True))[0]
+        self.affine.set(mean, torch.where(constant, torch.zeros_like(deviation), deviation))
 
 
 class ActNorm(Transform, DataInitialised):
@@ -88,7 +103,8 @@ class ActNorm(Transform, DataInitialised):
         log-det = Σ log_scale
 
     Source: Kingma & Dhariwal 2018 (Glow, arXiv:1807.03039). Differs: initialised by an explicit pass, never by the first forward.
-    ``shape`` is the shape of the constants, which broadcasts against the event; the log-det counts every number of the event.
+    ``event_shape`` is the shape of the constants, which may broadcast to the event, (C, 1, 1) for one pair a channel of a picture; the
+    log-det counts every number of the event, and means are taken over batch and space.
     """
 
     def __init__(self, event_shape: Sequence[int]) -> None:
@@ -98,7 +114,7 @@ class ActNorm(Transform, DataInitialised):
         self.log_scale = nn.Parameter(torch.zeros(tuple(event_shape)))
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return sum_event(self.log_scale, self.event_dim_in).expand(x.shape[: x.dim() - self.event_dim_in])
+        return _total(self.log_scale, x)
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return (x + self.shift) * torch.exp(self.log_scale), self._log_det(x)
@@ -108,13 +124,14 @@ class ActNorm(Transform, DataInitialised):
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set shift and scale so that x, of shape (batch, *event), comes out with mean 0 and deviation 1."""
-        deviation = x.std(0, correction=0)
+        dims = _shared(x, self.shift.shape)
+        deviation = x.std(dims, correction=0, keepdim=True)[0]
         if bool((deviation <= 0).any()):
             raise InputError(
                 "x: expected a batch that varies in every coordinate, got a constant one; ActNorm divides by its deviation"
             )
         with torch.no_grad():
-            self.shift.copy_(-x.mean(0))
+            self.shift.copy_(-x.mean(dims, True)[0])
             self.log_scale.copy_(-torch.log(deviation))
 
 
@@ -127,7 +144,7 @@ class DiagonalScale(Transform):
         self.log_scale = nn.Parameter(torch.zeros(tuple(event_shape)))
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return sum_event(self.log_scale, self.event_dim_in).expand(x.shape[: x.dim() - self.event_dim_in])
+        return _total(self.log_scale, x)
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return x * torch.exp(self.log_scale), self._log_det(x)

@@ -1,0 +1,88 @@
+"""Using what a run left: its model read back, evaluated, sampled, and asked for densities."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.splits import Schema, Splits
+from ..errors import InputError, ShapeError
+from ..evaluation.likelihood import bound_rows, log_prob_rows
+from ..models.base import BoundModel, SampleModel
+from ..numerics.seeds import generator_for
+from . import knobs
+from .judge import as_judged, judge
+from .recipe import Recipe, find_recipe
+from .record import Run
+
+
+@dataclasses.dataclass
+class Loaded:
+    """A run read back: its record, its recipe and its model with the weights in place, on the CPU, in the precision it is judged in."""
+
+    record: Run
+    experiment: Recipe
+    model: SampleModel
+    schema: Schema
+    step: int
+
+    def splits(self, data: Path | None = None) -> Splits:
+        """The data of the run, read or made anew."""
+        recorded = self.record.settings["data"]
+        return self.experiment.data(data or (Path(recorded) if recorded else None), int(self.record.settings["seed"]))
+
+
+def load(path: Path, recipe: Path | None = None) -> Loaded:
+    """Read a run. A recipe of one's own must be named: the copy in the run is text and never executed."""
+    record = Run.open(path)
+    settings = record.settings
+    if not settings["built_in"] and recipe is None:
+        raise InputError(
+            f"{path}: was trained from a file of somebody's own; name it with --recipe FILE.py "
+            f"(the copy {path}/recipe.py is kept to be read, never run unasked)"
+        )
+    found = find_recipe(settings["recipe"], recipe)
+    experiment = found.build(knobs.convert(found.function, settings["knobs"]))
+    # Runs of before pictures say nothing of levels.
+    levels = settings.get("levels")
+    schema = Schema(tuple(settings["columns"]), tuple(settings["event_shape"]), int(settings["context_dim"]), levels)
+    model = experiment.model(schema)
+    step = record.load_weights(model)
+    return Loaded(record, experiment, as_judged(experiment, model), schema, step)
+
+
+def evaluate(path: Path, *, data: Path | None = None, recipe: Path | None = None) -> dict[str, Any]:
+    """The result of a run with its scores computed anew from its weights and data."""
+    loaded = load(path, recipe)
+    result: dict[str, Any] = loaded.record.load_json("result.json")
+    scores, _ = judge(loaded.experiment, loaded.model, loaded.splits(data))
+    return {**result, "scores": [score.as_dict() for score in scores]}
+
+
+def sample(path: Path, n: int, *, seed: int = 0, recipe: Path | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+    """``n`` draws of a run's model as (columns, rows)."""
+    if n < 1:
+        raise InputError(f"n: expected at least one sample, got {n}")
+    loaded = load(path, recipe)
+    with torch.no_grad():
+        drawn = loaded.model.sample(n, generator=generator_for(seed, "sample"))
+    return loaded.schema.columns, drawn.flatten(1).numpy()
+
+
+def score(path: Path, values: np.ndarray, *, recipe: Path | None = None) -> tuple[str, np.ndarray]:
+    """The log density of each row, in nats and in the rows' order: (column name, values)."""
+    loaded = load(path, recipe)
+    shape = loaded.schema.event_shape
+    if values.shape[1] != math.prod(shape):
+        raise ShapeError(
+            f"rows: expected {math.prod(shape)} columns ({', '.join(loaded.schema.columns)}), got {values.shape[1]}"
+        )
+    x = torch.from_numpy(values).reshape(-1, *shape).to(next(loaded.model.parameters()).dtype)
+    if isinstance(loaded.model, BoundModel):
+        return "log_prob_bound", bound_rows(loaded.model, x).numpy()
+    return "log_prob", log_prob_rows(loaded.model, x).numpy()
