@@ -108,6 +108,22 @@ def test_each_continues_what_the_other_began(first: str, monkeypatch: pytest.Mon
     assert {name: value.shape for name, value in tensors.items()} == {name: v.shape for name, v in again.items()}
 
 
+def test_models_of_the_same_shapes_have_a_graph_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = torch.compile
+
+    def quickly(function: Any, *, options: dict[str, Any], **rest: Any) -> Any:
+        return build(function, backend="eager", options={"guard_filter_fn": options["guard_filter_fn"]}, **rest)
+
+    monkeypatch.setattr(torch, "compile", quickly)
+    batch = Shuffled(ROWS, 32, 0)(0)
+    # Nor do they share the number of builds that dynamo allows a function.
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for base in ("logistic", "normal", "logistic"):
+            (update,) = maximum_likelihood(bijectory.realnvp(2, depth=2, hidden=(4,), base=base).double())  # type: ignore[arg-type]
+            expected = update.loss(batch, 0).total.item()
+            assert CompiledStep(update)(batch, 0)["nats"].item() == pytest.approx(expected, abs=1e-12)
+
+
 def test_refuses_what_it_cannot_compile() -> None:
     model, update = made()
     loss = NegativeLogLikelihood(model)

@@ -153,6 +153,7 @@ def _train(
     record.save_weights(model, best.step, *_probes(splits))
     _portray(record, evaluators, state.step, tensorboard)
     _judge(record, experiment, model, splits, state)
+    ranks.wait()
     return path
 
 
@@ -176,6 +177,8 @@ def _follow(record: Run | None, experiment: Recipe, updates: Sequence[Update], b
             resume=saved,
             ranks=ranks,
         )
+    # Rank 0 comes here when it has saved, or when it has judged.
+    ranks.wait()
     if state.reason in signal.Signals.__members__:
         raise InterruptedTraining(f"stopped by {state.reason} together with rank 0", signal.Signals[state.reason])
 
@@ -259,6 +262,7 @@ def _fit(
         if board is not None:
             board.close()
     if state.reason in signal.Signals.__members__:
+        ranks.wait()
         raise InterruptedTraining(
             f"stopped by {state.reason} after step {state.step} of {budget.steps}, and saved; go on with "
             f"`{record.resume_command()}`",

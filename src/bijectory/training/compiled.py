@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class CompiledStep:
     Building takes from seconds to a minute, a step then a fraction of the eager one: worth it where the budget is long. It works on
     the optimiser's own weights and moments, so that a checkpoint is the same for both and one may continue what the other began.
     ``options`` go to ``torch.compile``. The graph is entered again without looking whether the model's code or settings have changed
-    meanwhile, which took as long as a third of a small flow's step; only shapes and dtypes are watched.
+    meanwhile, which took as long as a third of a small flow's step; only shapes and dtypes are watched. The compiler takes x · 0 for 0, so
+    that a gradient that is NaN in ``apply``, of 0 · ∞ with a 0 written in the code, may be finite here.
 
     Raises InputError for an update whose parameters are not joined, for an optimiser other than Adam or AdamW, and for accumulation.
     """
@@ -52,7 +54,11 @@ class CompiledStep:
             # The graph calls its kernels from C++: from Python the calls alone took a fifth of a small flow's step.
             options = {"cpp_wrapper": True, **options}
         options = {"guard_filter_fn": _watch_arguments, **options}
-        self._step = torch.compile(self._whole, fullgraph=True, dynamic=False, options=options)
+        # torch files graphs under the function's code, and nothing that is watched tells two models apart: with one code for all, the
+        # next model whose weights and batches have the same shapes was trained by the first one's graph.
+        whole = CompiledStep._whole
+        own = FunctionType(whole.__code__.replace(), whole.__globals__, whole.__name__)
+        self._step = torch.compile(MethodType(own, self), fullgraph=True, dynamic=False, options=options)
 
     def _slots(self) -> dict[str, Tensor]:
         """AdamW's moments, made as it makes them itself at its first step."""

@@ -57,12 +57,16 @@ class Joined:
         self._tie()
 
     def forget(self) -> None:
-        """Drop the gradients of the parts, so that the next backward pass need not add to them."""
+        """Drop all gradients, so that the next backward pass need not add to them."""
+        self.whole.grad = None
         for part in self.parts:
             part.grad = None
 
     def gather(self) -> None:
-        """Lay the gradients of the parts out as that of the whole."""
-        self.whole.grad = torch.cat(
+        """Lay the gradients of the parts out as that of the whole, beside what a gradient written by hand has put there itself."""
+        if all(part.grad is None for part in self.parts) and self.whole.grad is not None:
+            return
+        gradient = torch.cat(
             [torch.zeros_like(part).reshape(-1) if part.grad is None else part.grad.reshape(-1) for part in self.parts]
         )
+        self.whole.grad = gradient if self.whole.grad is None else gradient + self.whole.grad

@@ -57,6 +57,10 @@ class Ranks:
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
+    def wait(self) -> None:
+        """Until every process is here. One that ends early would have torchrun end the others, whatever they are still writing."""
+        self.largest(0)
+
 
 ALONE = Ranks()
 

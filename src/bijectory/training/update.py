@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch
+from ..transforms.by_hand import by_hand
 from .ema import EMA
 from .joined import Joined
 from .ranks import ALONE, Ranks
@@ -92,7 +93,8 @@ def apply(update: Update, batch: Batch, step: int, ranks: Ranks = ALONE) -> dict
         update.joined.tie()
         update.joined.forget()
     if update.accumulate == 1:
-        loss: Loss = update.loss(batch, step)
+        with by_hand(update.joined):
+            loss: Loss = update.loss(batch, step)
         loss.total.backward()
         total, terms = loss.total.detach(), loss.terms
     else:
@@ -148,7 +150,8 @@ def _accumulate(update: Update, batch: Batch, step: int) -> tuple[Tensor, dict[s
     for index in range(update.accumulate):
         part = batch.part(index, update.accumulate)
         share = len(part.x) / len(batch.x)
-        loss: Loss = update.loss(part, step)
+        with by_hand(update.joined):
+            loss: Loss = update.loss(part, step)
         (loss.total * share).backward()
         whole = whole + loss.total.detach() * share
         for name, value in loss.terms.items():

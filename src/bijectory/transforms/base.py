@@ -5,12 +5,16 @@ from __future__ import annotations
 import abc
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .by_hand import ByHand, run_by_hand, wanted
+
+Map = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Transform(nn.Module, abc.ABC):
@@ -38,6 +42,10 @@ class Transform(nn.Module, abc.ABC):
     @abc.abstractmethod
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x = f⁻¹(z) and log|det ∂x/∂z|."""
+
+    def by_hand(self) -> ByHand | None:
+        """The map of (batch, features) with its gradient written by hand, as things stand now; None where nobody wrote it."""
+        return None
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """z = f(x)."""
@@ -105,11 +113,29 @@ class Chain(Transform, DataInitialised):
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total: Tensor | None = None
-        for transform in self._parts():
-            x, log_det = transform.forward_and_log_det(x, context)
+        # One batch dimension: then the parts whose events are vectors see (batch, features), as gradients written by hand expect.
+        quick = x.dim() == self.event_dim_in + 1 and wanted(x, context)
+        for run in self._by_hand() if quick else [t.forward_and_log_det for t in self._parts()]:
+            x, log_det = run(x, context)
             total = log_det if total is None else total + log_det
         assert total is not None
         return x, total
+
+    def _by_hand(self) -> list[Map]:
+        """The parts' forward maps, those with gradients written by hand and next to one another as one."""
+        maps: list[Map] = []
+        row: list[ByHand] = []
+        for part in self._parts():
+            held = part.by_hand()
+            if held is None:
+                maps.append(part.forward_and_log_det)
+                row = []
+            elif row:
+                row.append(held)
+            else:
+                row = [held]
+                maps.append(partial(run_by_hand, row))
+        return maps
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total: Tensor | None = None

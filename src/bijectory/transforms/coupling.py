@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import DataInitialised, Transform, read
+from .by_hand import ByHand, Pull
 from .elementwise import Elementwise
 
 Net = Callable[[Tensor, Tensor | None], Tensor]
@@ -92,12 +93,13 @@ class Partition(nn.Module):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(*, features) -> the part that stays (*, a) and the part that moves (*, b)."""
-        # One split and not two slices: its gradient is one concatenation, theirs two zero-filled copies and a sum.
+        # One split and not two slices: its gradient is one concatenation, theirs two zero-filled copies and a sum. And not x.split,
+        # which does the same but comes to it by way of Python: 6 µs in place of 2.
         if self._layout == "stay first":
-            staying, moving = x.split((len(self.staying), len(self.moving)), -1)
+            staying, moving = torch.split_with_sizes(x, (len(self.staying), len(self.moving)), -1)
             return staying, moving
         if self._layout == "move first":
-            moving, staying = x.split((len(self.moving), len(self.staying)), -1)
+            moving, staying = torch.split_with_sizes(x, (len(self.moving), len(self.staying)), -1)
             return staying, moving
         return x.index_select(-1, self._stay), x.index_select(-1, self._move)
 
@@ -144,6 +146,32 @@ class Coupling(Transform, DataInitialised):
         staying, moved = self.partition.split(z)
         moving, log_slope = self.elementwise.inverse(moved, read(self.net, staying, context, self.precision))
         return self.partition.merge(staying, moving), log_slope.sum(self._event)
+
+    def by_hand(self) -> ByHand | None:
+        """For vectors in x's own dtype, where net and elementwise map both have it; ``net.by_hand()`` as nets/mlp.py's."""
+        net = getattr(self.net, "by_hand", None)
+        plain = type(self) is Coupling and type(self.partition) is Partition and self.precision is None
+        if not plain or net is None:
+            return None
+        held, elementwise = net(), self.elementwise.by_hand()
+        if held is None or elementwise is None:
+            return None
+        weights, run_net = held
+
+        def run(x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Pull]:
+            staying, moving = self.partition.split(x)
+            params, pull_net = run_net(staying, weights)
+            moved, log_slope, pull_map = elementwise(moving, params)
+
+            def pull(at_z: Tensor, at_log_det: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+                at_staying, at_moved = self.partition.split(at_z)
+                at_moving, at_params = pull_map(at_moved, at_log_det.unsqueeze(-1))
+                through_net, at_weights = pull_net(at_params)
+                return self.partition.merge(at_staying + through_net, at_moving), at_weights
+
+            return self.partition.merge(staying, moved), log_slope.sum(-1), pull
+
+        return weights, run
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Let a net that asks for it set its constants from the part of x, of shape (batch, *event), that stays."""

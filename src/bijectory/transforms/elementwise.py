@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,11 @@ from torch import Tensor
 from ..errors import DomainError, InputError
 from ..numerics.reduce import sum_event
 from .base import Inverse, Transform
+
+#: From the gradients of z and of log dz/dx to those of x and of the parameters.
+PointPull = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+_tanh_backward = torch.ops.aten.tanh_backward.default
 
 
 class Elementwise(abc.ABC):
@@ -33,6 +39,10 @@ class Elementwise(abc.ABC):
     @abc.abstractmethod
     def identity_params(self) -> Tensor | None:
         """Parameters (num_params,) at which the map is the identity, or None where there are none."""
+
+    def by_hand(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, PointPull]] | None:
+        """``forward`` that gives, beside its two values, their gradient written by hand; None where nobody wrote it."""
+        return None
 
 
 class Shift(Elementwise):
@@ -85,6 +95,22 @@ class Affine(Elementwise):
 
     def identity_params(self) -> Tensor:
         return torch.zeros(2)
+
+    def by_hand(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, PointPull]] | None:
+        return self._run if type(self) is Affine else None
+
+    def _run(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor, PointPull]:
+        shift, raw = params.unbind(-1)
+        bent = torch.tanh(raw / self.scale)
+        log_scale = bent * self.scale
+        slope = torch.exp(log_scale)
+
+        def pull(at_z: Tensor, at_log_slope: Tensor) -> tuple[Tensor, Tensor]:
+            at_x = at_z * slope
+            at_raw = _tanh_backward(torch.addcmul(at_log_slope, at_x, x), bent)
+            return at_x, torch.stack((at_z, at_raw), -1)
+
+        return torch.addcmul(shift, x, slope), log_scale, pull
 
 
 class ShiftFirst(Elementwise):

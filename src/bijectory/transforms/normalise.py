@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ShapeError
 from .base import DataInitialised, Transform
+from .by_hand import ByHand, Pull
 
 
 def _total(log_scale: Tensor, x: Tensor) -> Tensor:
@@ -121,6 +122,22 @@ class ActNorm(Transform, DataInitialised):
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z * torch.exp(-self.log_scale) - self.shift, -self._log_det(z)
+
+    def by_hand(self) -> ByHand | None:
+        """For vectors with a pair of constants for each coordinate."""
+        if type(self) is not ActNorm or self.event_dim_in != 1 or self.shift.numel() == 1:
+            return None
+        return (self.shift, self.log_scale), self._run
+
+    def _run(self, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Pull]:
+        shift, log_scale = weights
+        shifted, scale = x + shift, torch.exp(log_scale)
+
+        def pull(at_z: Tensor, at_log_det: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            at_x = at_z * scale
+            return at_x, (at_x.sum(0), (at_x * shifted).sum(0) + at_log_det.sum())
+
+        return shifted * scale, log_scale.sum().expand(x.shape[:1]), pull
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set shift and scale so that x, of shape (batch, *event), comes out with mean 0 and deviation 1."""
