@@ -64,8 +64,8 @@ def train(
         tensorboard=tensorboard,
     )
     if path is None:
-        # One of several processes: rank 0 judges, certifies and speaks. Out at once, since gloo's threads aborted one interpreter in 35 on its
-        # way out, for which torchrun then ends rank 0 in the middle of its certificate.
+        # One of several processes: rank 0 judges, certifies and speaks. Out at once, since gloo's threads aborted one interpreter in
+        # 35 on its way out, for which torchrun then ends rank 0 in the middle of its certificate.
         sys.stdout.flush()
         os._exit(0)
     result = Run.open(path).load_json("result.json")
