@@ -107,6 +107,8 @@ def generated(found: dict[str, Any]) -> str:
         lines += ["", *_speeds(found["steps"]), "", *_errors(found["steps"])]
     if "smiley" in found:
         lines += ["", *_smiley(found["smiley"])]
+    if "guards" in found:
+        lines += ["", *_guards(found["guards"])]
     return "\n".join(lines)
 
 
@@ -170,6 +172,18 @@ def _smiley(smiley: dict[str, Runs]) -> list[str]:
         reached = spread(seconds(runs), 1) if seconds(runs) else f"not reached: {run['excess']:.3f} when time was up"
         label = "bijectory" if name == "ours" else name
         lines.append(f"| {label} | {reached} | {len(runs)} | {run['steps']} | {run['parameters']} | {run['made_of']} |")
+    return lines
+
+
+def _guards(guards: dict[str, Any]) -> list[str]:
+    lines = [
+        "| cost of all guards in a training step (must: at most 3 %) | median (quartiles) | of it saving | bare step, ms |",
+        "|---|---|---|---|",
+    ]
+    for mode, one in guards.items():
+        low, high = one["quartiles"]
+        share = f"{one['cost']:.1%} ({low:.1%}..{high:.1%})"
+        lines.append(f"| {mode} | {share} | {one['saving']:.1%} | {1000 * one['bare_step']:.2f} |")
     return lines
 
 

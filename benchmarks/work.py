@@ -30,7 +30,7 @@ def main() -> None:
     elif arguments.row == "guards":
         import guards
 
-        answer({"guards": guards.measure(arguments.threads, arguments.rounds)})
+        answer(guards.measure(arguments.threads, arguments.rounds))
     else:
         import smiley
 
