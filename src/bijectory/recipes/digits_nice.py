@@ -50,7 +50,10 @@ def digits_nice(
             ),
             hardware="two CPU cores",
             minutes=3,
-            measured="not measured",
+            measured=(
+                "2.7203 ± 0.0131 bits/dim, one draw; 2.6829 ± 0.0125 with four: not beaten (bijectory train digits_nice, 13.5 s on one "
+                "thread)"
+            ),
         ),
         smoke=smoke,
     )

@@ -61,7 +61,10 @@ def digits_realnvp(
             ),
             hardware="two CPU cores",
             minutes=3,
-            measured="not measured",
+            measured=(
+                "2.0161 ± 0.0135 bits/dim, one draw; 1.9588 ± 0.0128 with four (bijectory train digits_realnvp, 151 s on one thread beside "
+                "other work)"
+            ),
         ),
         smoke=smoke,
     )

@@ -16,7 +16,7 @@ from ._pictures import Training, picture_recipe
 
 #: What a preset chooses where a knob is none: widths, and how it trains.
 PRESETS: dict[str, tuple[tuple[int, ...], Training]] = {
-    "cpu": ((1000, 1000), Training(steps=4000, batch=200, rate=1e-3, warmup=200, decay=1.0)),
+    "cpu": ((1000, 1000), Training(steps=8000, batch=200, rate=2e-3, warmup=200, decay=1.0)),
     "gpu": ((1000,) * 5, Training(steps=100_000, batch=200, rate=1e-3, warmup=200, decay=0.5)),
 }
 
@@ -29,7 +29,7 @@ def mnist_nice(
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
-    weight_decay: float = 0.0,
+    weight_decay: float = 0.1,
     smoke: bool = False,
 ) -> Recipe:
     """NICE on MNIST's 28×28 digits of 256 levels.

@@ -22,7 +22,7 @@ from .update import Update, apply
 #: Lost steps that are walked through again, between two rows of the log.
 DIAGNOSED = 3
 #: Rows of the log between two looks at the maps' log-scales, each a forward pass of its own.
-SCALES_EVERY = 5
+SCALES_EVERY = 20
 
 
 @runtime_checkable
@@ -177,7 +177,7 @@ def fit(
     evaluators, ``log`` and ``save`` belong to rank 0.
 
     Rows of the log also hold what announces trouble: the gradient's norm, the relative size of the last step (``update_ratio``) and, in
-    every fifth, the least and largest log-scale of any map (``log_scale_low``, ``log_scale_high``).
+    the first and every twentieth after it, the least and largest log-scale of any map (``log_scale_low``, ``log_scale_high``).
 
     Raises NonFiniteError when more than ``budget.skips`` steps were lost to gradients that are not finite.
     """
@@ -202,7 +202,7 @@ def fit(
                     state.add(_label(state, update, name), value.detach())
                 if before is not None:
                     signs = {"update_ratio": _ratio(before, update.parameters)}
-                    if (state.step + 1) % (SCALES_EVERY * budget.log_every) == 0:
+                    if (state.step + 1) // budget.log_every % SCALES_EVERY == 1:
                         signs |= log_scales(update, batch, state.step)
                     for name, value in signs.items():
                         state.add(_label(state, update, name), value)
