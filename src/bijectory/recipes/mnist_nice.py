@@ -73,7 +73,10 @@ def mnist_nice(
             ),
             hardware="two CPU cores (preset=cpu)",
             minutes=20,
-            measured="not measured",
+            measured=(
+                "4.2077 ± 0.0106 bits/dim, one draw; 4.1877 ± 0.0106 with four; 32 epochs of 50,000 digits, two hidden layers of 1,000, "
+                "standardised pixels, weight decay 0.1 (bijectory train mnist_nice preset=cpu, 17.8 minutes on one thread)"
+            ),
         ),
         smoke=smoke,
     )
