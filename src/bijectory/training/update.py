@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +60,10 @@ class Update:
         if len(self._flags) >= 1024:
             self.lost()
 
+    def lose(self, step: int) -> None:
+        """Remember a lost step that the host knows of already."""
+        self._lost.append(step)
+
     def lost(self) -> list[int]:
         """The steps lost since they were last taken. The one place that waits for the device."""
         if self._flags:
@@ -104,22 +109,41 @@ def apply(update: Update, batch: Batch, step: int, ranks: Ranks = ALONE) -> dict
     if ranks.size > 1:
         total, terms = _exchange(update, ranks, batch.share, total, terms)
     gradients = [p.grad for p in update.parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    # Of one joined gradient directly: get_total_norm's own bookkeeping took 18 µs, this 5.
+    norm = (
+        torch.linalg.vector_norm(gradients[0])
+        if len(gradients) == 1
+        else torch.nn.utils.get_total_norm(gradients, foreach=True)
+    )
     if update.clip is not None:
         torch.nn.utils.clip_grads_with_norm_(update.parameters, update.clip, norm, foreach=True)
-    # The loss too: a log-det of −inf that no weight moves has a loss of inf and a gradient of 0.
+    _gated_step(update, step, norm, total)
+    if update.ema is not None:
+        update.ema.update()
+    return {**terms, "gradient_norm": norm}
+
+
+def _gated_step(update: Update, step: int, norm: Tensor, total: Tensor) -> None:
+    """The optimiser's step, unless the gradient or the loss is not finite.
+
+    The loss too: a log-det of −inf that no weight moves has a loss of inf and a gradient of 0.
+    """
+    if norm.device.type == "cpu":
+        # Nothing has to be waited for here: the host's own arithmetic takes 1 µs, the tensors' below 30.
+        if math.isfinite(norm.item() + total.item()):
+            update.optimizer.step()
+        else:
+            update.lose(step)
+        return
     bad = (~torch.isfinite(norm + total)).to(torch.float32)
     update.note(step, bad)
-    if update.optimizer.defaults.get("fused") and bad.device.type != "cpu":
+    if update.optimizer.defaults.get("fused"):
         # The flag that GradScaler hands to fused optimisers: where it is 1 the kernel leaves weights and moments alone.
         update.optimizer.found_inf = bad  # type: ignore[attr-defined]
         update.optimizer.grad_scale = None  # type: ignore[attr-defined]
         update.optimizer.step()
     elif not bool(bad):
         update.optimizer.step()
-    if update.ema is not None:
-        update.ema.update()
-    return {**terms, "gradient_norm": norm}
 
 
 def _exchange(
