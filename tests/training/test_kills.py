@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -114,22 +115,28 @@ def test_a_damaged_state_falls_back_to_the_one_before(wholes: Any, tmp_path: Pat
     whole.check_same(run)
 
 
-def test_a_kill_between_the_two_renames_loses_nothing(wholes: Any, tmp_path: Path) -> None:
-    """The moment is shorter than any random kill will meet: stopped there by hand, with a damaged state before it."""
+@pytest.mark.parametrize("last", [False, True])
+def test_a_kill_between_the_two_renames_loses_nothing(wholes: Any, tmp_path: Path, last: bool) -> None:
+    """The moment is shorter than most random kills will meet: stopped there by hand, early with a damaged state before it, or late."""
     whole, run = wholes["smiley_mixture_cdf"], tmp_path / "run"
-    first = """
+    saves = json.loads((whole.run / "result.json").read_text())["steps"] // 3
+    first = f"""
 import os, signal
 from pathlib import Path
-replace = os.replace
+replace, left = os.replace, {saves if last else 3}
 def killed(source, target):
-    if Path(source).name == "state.next.safetensors" and Path(target).with_name("state.previous.safetensors").exists():
-        os.kill(os.getpid(), signal.SIGKILL)
+    global left
+    if Path(source).name == "state.next.safetensors":
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 os.replace = killed
 """
     assert wholes.forks.train(*whole.words, "--run", run, first=first).wait()[0] == -signal.SIGKILL
     assert not (run / "state.safetensors").exists()
-    (run / "state.previous.safetensors").write_bytes(b"damaged")
+    if not last:
+        (run / "state.previous.safetensors").write_bytes(b"damaged")
     check_readable(run, whole.words[0])
     code, error = wholes.forks.train(*whole.words, "--run", run, "--resume").wait()
     assert code == 0, error

@@ -181,6 +181,11 @@ class Run:
             for folder in (self.path, self.path / "arrays"):
                 for left in folder.glob(".*.tmp"):
                     left.unlink()
+            # A kill between the two renames of the last state: nothing is saved after it, so that the second has to be made up for.
+            if (fresh := path.with_name("state.next.safetensors")).exists() and not (
+                self.path / "state.safetensors"
+            ).exists():
+                os.replace(fresh, self.path / "state.safetensors")
 
     # tensors ---------------------------------------------------------------------------------------------------------
 
