@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ HERE = Path(__file__).parent
 PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", "flowjax", "distrax", "optax", "numpy")
 #: A library that took over this many times the best's seconds in the first round is timed to 2,000 steps, or to 0.02 nats, only once.
 BEHIND = 1.4
-ROWS = ("steps", "smiley", "guards")
+ROWS = ("steps", "smiley", "guards", "nsf", "maf", "maf64")
+#: Whom rows B and C find a class in; FrEIA has no autoregression, pyro no coupling of splines on vectors, distrax no networks.
+VECTORS = {
+    "nsf": ("zuko", "nflows", "normflows", "FrEIA", "flowjax"),
+    "maf": ("zuko", "nflows", "normflows", "pyro", "flowjax"),
+}
 
 
 def main() -> None:
@@ -44,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder) / "rows.npz")
         for row in arguments.rows:
-            turn = {"steps": _steps, "smiley": _smiley, "guards": _guards}[row]
+            turn = {"steps": _steps, "smiley": _smiley, "guards": _guards}.get(row, partial(_vectors, row))
             started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
             minutes = round((time.monotonic() - started) / 60, 1)
@@ -100,7 +106,10 @@ def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]
     except (IndexError, json.JSONDecodeError):
         found = {"failed": done.stderr[-2000:]}
     short = {
-        key: value for key, value in found.items() if key in ("rate", "seconds", "build", "excess", "failed", "cost")
+        key: value
+        for key, value in found.items()
+        if key in ("rate", "seconds", "build", "excess", "failed", "cost", "steps", "log_prob")
+        or key.startswith("sample")
     }
     print(" ".join(arguments), short, flush=True)
     return found
@@ -138,6 +147,18 @@ def _smiley(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[
 def _guards(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the loop's guards cost, in one process that takes its own rounds."""
     return _start(folder, "guards", "ours", "--threads", str(arguments.threads), "--rounds", str(arguments.rounds))
+
+
+def _vectors(row: str, folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Rows B and C: every library in turn, round after round."""
+    kind = row.removesuffix("64")
+    ours = OURS if kind == row else ("eager",)
+    names = (*ours, *VECTORS[kind])
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for _ in range(arguments.rounds):
+        for name in names:
+            found[name].append(_start(folder, row, name, "--threads", str(arguments.threads)))
+    return found
 
 
 def _close(found: dict[str, list[dict[str, Any]]], names: tuple[str, ...]) -> set[str]:

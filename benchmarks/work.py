@@ -13,7 +13,7 @@ from clock import answer, hold
 def main() -> None:
     """Read the arguments, hold the cores, measure, answer."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("row", choices=["steps", "smiley", "guards"])
+    parser.add_argument("row", choices=["steps", "smiley", "guards", "nsf", "maf", "maf64"])
     parser.add_argument("library")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="run to 2,000 steps")
@@ -31,6 +31,10 @@ def main() -> None:
         import guards
 
         answer(guards.measure(arguments.threads, arguments.rounds))
+    elif arguments.row in ("nsf", "maf", "maf64"):
+        import vectors
+
+        answer(vectors.measure(arguments.library, arguments.row, arguments.threads))
     else:
         import smiley
 

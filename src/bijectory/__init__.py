@@ -13,33 +13,49 @@ __version__ = "0.1.0"
 _ROOMS = {
     "ActNorm": "transforms.normalise",
     "Affine": "transforms.elementwise",
+    "Angles": "transforms.circular",
     "Autoregressive": "transforms.autoregressive",
+    "BlockAutoregressive": "transforms.block_autoregressive",
     "BijectoryError": "errors",
     "BoundModel": "models.base",
     "Chain": "transforms.base",
     "ChannelHalves": "transforms.partitions",
     "Checkerboard": "transforms.partitions",
+    "CircularSpline": "transforms.circular",
+    "Composed": "transforms.composed",
     "ConstantAffine": "transforms.normalise",
+    "Continuous": "transforms.continuous",
     "Coupling": "transforms.coupling",
     "DiagonalScale": "transforms.normalise",
+    "Embedded": "transforms.embedded",
     "EstimateModel": "models.base",
+    "EstimatedFlow": "models.estimated",
     "ExactModel": "models.base",
     "Exp": "transforms.elementwise",
     "Flow": "models.flow",
+    "FlowBase": "models.flow_base",
+    "Householder": "transforms.orthogonal",
     "IntegerModel": "models.base",
     "Inverse": "transforms.base",
     "LULinear": "transforms.linear",
     "LeftRight": "transforms.partitions",
+    "LipschitzMLP": "nets.lipschitz",
     "Logistic": "distributions.base",
     "MADE": "nets.made",
     "MLP": "nets.mlp",
+    "Mixture": "distributions.mixture",
     "MixtureCDF": "transforms.mixtures",
     "Normal": "distributions.base",
+    "Orthogonal": "transforms.orthogonal",
     "Partition": "transforms.coupling",
     "Permute": "transforms.linear",
+    "Planar": "transforms.planar",
     "Quantised": "models.quantised",
+    "Radial": "transforms.radial",
     "RationalQuadraticSpline": "transforms.splines",
     "ResNet": "nets.resnet",
+    "Residual": "transforms.residual",
+    "Rotate": "transforms.circular",
     "SampleModel": "models.base",
     "Shift": "transforms.elementwise",
     "ShiftFirst": "transforms.elementwise",
@@ -48,17 +64,37 @@ _ROOMS = {
     "Softplus": "transforms.elementwise",
     "Squeeze": "transforms.reshape",
     "Standardise": "transforms.normalise",
+    "StandardisedContext": "nets.embed",
+    "StudentT": "distributions.student",
+    "Sylvester": "transforms.sylvester",
+    "TimeMLP": "nets.field",
     "TopBottom": "transforms.partitions",
     "Transform": "transforms.base",
+    "Uniform": "distributions.uniform",
+    "as_distribution": "models.view",
+    "bnaf": "models.flows.bnaf",
+    "ffjord": "models.flows.ffjord",
+    "flowpp": "models.flows.flowpp",
+    "from_nflows": "models.importers.nflows",
+    "from_zuko": "models.importers.zuko",
+    "iaf": "models.flows.iaf",
     "initialise": "training.initialise",
     "logit": "transforms.elementwise",
     "maf": "models.flows.maf",
     "mixture_cdf": "models.flows.mixture_cdf",
+    "naf": "models.flows.naf",
     "nice": "models.flows.nice",
     "nice_image": "models.flows.nice_image",
     "nsf": "models.flows.nsf",
+    "planar": "models.flows.planar",
+    "radial": "models.flows.radial",
     "realnvp": "models.flows.realnvp",
     "realnvp_image": "models.flows.realnvp_image",
+    "set_sampling": "transforms.autoregressive",
+    "residual_flow": "models.flows.residual_flow",
+    "residuals": "numerics.residuals",
+    "standardised_context": "models.conditional",
+    "sylvester": "models.flows.sylvester",
     "uniform_latents": "models.view",
 }
 
@@ -66,32 +102,63 @@ __all__ = sorted(_ROOMS)
 
 if TYPE_CHECKING:
     from .distributions.base import Logistic, Normal
+    from .distributions.mixture import Mixture
+    from .distributions.student import StudentT
+    from .distributions.uniform import Uniform
     from .errors import BijectoryError
     from .models.base import BoundModel, EstimateModel, ExactModel, IntegerModel, SampleModel
+    from .models.conditional import standardised_context
+    from .models.estimated import EstimatedFlow
     from .models.flow import Flow
+    from .models.flow_base import FlowBase
+    from .models.flows.bnaf import bnaf
+    from .models.flows.ffjord import ffjord
+    from .models.flows.flowpp import flowpp
+    from .models.flows.iaf import iaf
     from .models.flows.maf import maf
     from .models.flows.mixture_cdf import mixture_cdf
+    from .models.flows.naf import naf
     from .models.flows.nice import nice
     from .models.flows.nice_image import nice_image
     from .models.flows.nsf import nsf
+    from .models.flows.planar import planar
+    from .models.flows.radial import radial
     from .models.flows.realnvp import realnvp
     from .models.flows.realnvp_image import realnvp_image
+    from .models.flows.residual_flow import residual_flow
+    from .models.flows.sylvester import sylvester
+    from .models.importers.nflows import from_nflows
+    from .models.importers.zuko import from_zuko
     from .models.quantised import Quantised
-    from .models.view import uniform_latents
+    from .models.view import as_distribution, uniform_latents
+    from .nets.embed import StandardisedContext
+    from .nets.field import TimeMLP
+    from .nets.lipschitz import LipschitzMLP
     from .nets.made import MADE
     from .nets.mlp import MLP
     from .nets.resnet import ResNet
+    from .numerics.residuals import residuals
     from .training.initialise import initialise
-    from .transforms.autoregressive import Autoregressive
+    from .transforms.autoregressive import Autoregressive, set_sampling
     from .transforms.base import Chain, Inverse, Transform
+    from .transforms.block_autoregressive import BlockAutoregressive
+    from .transforms.circular import Angles, CircularSpline, Rotate
+    from .transforms.composed import Composed
+    from .transforms.continuous import Continuous
     from .transforms.coupling import Coupling, Partition
     from .transforms.elementwise import Affine, Exp, Shift, ShiftFirst, Sigmoid, SigmoidAffine, Softplus, logit
+    from .transforms.embedded import Embedded
     from .transforms.linear import LULinear, Permute
     from .transforms.mixtures import MixtureCDF
     from .transforms.normalise import ActNorm, ConstantAffine, DiagonalScale, Standardise
+    from .transforms.orthogonal import Householder, Orthogonal
     from .transforms.partitions import ChannelHalves, Checkerboard, LeftRight, TopBottom
+    from .transforms.planar import Planar
+    from .transforms.radial import Radial
     from .transforms.reshape import Squeeze
+    from .transforms.residual import Residual
     from .transforms.splines import RationalQuadraticSpline
+    from .transforms.sylvester import Sylvester
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,14 @@ import bijectory
 from bijectory.cli.main import VERBS
 
 NAMES = """
-ActNorm Affine Autoregressive BijectoryError BoundModel Chain ChannelHalves Checkerboard ConstantAffine Coupling
-DiagonalScale EstimateModel ExactModel Exp Flow IntegerModel Inverse LULinear LeftRight Logistic MADE MLP MixtureCDF Normal Partition
-Permute Quantised RationalQuadraticSpline ResNet SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus Squeeze Standardise
-TopBottom Transform initialise logit maf mixture_cdf nice nice_image nsf realnvp realnvp_image uniform_latents
+ActNorm Affine Angles Autoregressive BijectoryError BlockAutoregressive BoundModel Chain ChannelHalves Checkerboard
+CircularSpline Composed ConstantAffine Continuous Coupling DiagonalScale Embedded EstimateModel EstimatedFlow
+ExactModel Exp Flow FlowBase Householder IntegerModel Inverse LULinear LeftRight LipschitzMLP Logistic MADE MLP
+Mixture MixtureCDF Normal Orthogonal Partition Permute Planar Quantised Radial RationalQuadraticSpline ResNet Residual
+Rotate SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus Squeeze Standardise StandardisedContext StudentT
+Sylvester TimeMLP TopBottom Transform Uniform as_distribution bnaf ffjord flowpp from_nflows from_zuko iaf initialise
+logit maf mixture_cdf naf nice nice_image nsf planar radial realnvp realnvp_image residual_flow residuals set_sampling
+standardised_context sylvester uniform_latents
 """.split()
 
 OPTIONS = {
@@ -22,7 +26,7 @@ OPTIONS = {
     "show": ["recipe"],
     "train": ["recipe", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard", "--data"],
     "evaluate": ["run", "--json", "--data", "--recipe"],
-    "sample": ["run", "-n", "-o", "--seed", "--recipe"],
+    "sample": ["run", "-n", "-o", "--seed", "--context", "--recipe"],
     "score": ["run", "file", "-o", "--recipe"],
     "interpolate": ["run", "first", "second", "-o", "--steps", "--json", "--recipe"],
     "verify": ["run", "--json", "--data", "--recipe"],

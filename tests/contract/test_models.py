@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from bijectory.errors import InputError
 from bijectory.models.base import as_shape
 from bijectory.testing import check_bound, check_exact, model_laws
 from bijectory.testing.checks import Law, hold
+from bijectory.testing.densities import integral_is_one
 
 MODEL_FUNCTIONS = [name for name in bj.__all__ if getattr(bj, name).__module__.startswith("bijectory.models.flows.")]
 
@@ -39,6 +41,17 @@ def test_law(row: Row, law: str) -> None:
 
 def test_no_model_needs_a_tolerance_or_an_exception() -> None:
     assert [row.id for row in LOOSENED] == []
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in MODELS if math.prod(row.event_shape) <= 2 and row.change is None], ids=lambda row: row.id
+)
+def test_a_density_integrates_to_one_before_training(row: Row) -> None:
+    thing = specimen(replace(row, noise=0.0))
+    assert isinstance(thing.module, bj.ExactModel)
+    check = integral_is_one(thing.module, thing.x, thing.context)
+    assert check.passed, str(check)
+    assert "not decided" not in check.note
 
 
 @pytest.mark.parametrize("row", MODELS, ids=lambda row: row.id)

@@ -13,6 +13,7 @@ LAWS = (
     "log-det",
     "inverse log-det",
     "far inputs 3x",
+    "far inputs 10x",
     "far inputs 100x",
 )
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import bijectory as bj
+from bijectory.models.importers.elementwise import PeerAffine, ZukoSpline
+from bijectory.numerics.circle import wrap
 from bijectory.numerics.seeds import generator_for
 from bijectory.transforms.partitions import Block, ChannelHalves, Checkerboard, LeftRight, TopBottom
 from bijectory.transforms.reshape import Flatten
@@ -96,6 +98,11 @@ def positive(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
     return torch.exp(0.5 * torch.randn(shape, generator=g))
 
 
+def angles(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+    """Angles around 2.5, some of them past the seam at ±π."""
+    return wrap(2.5 + 0.8 * torch.randn(shape, generator=g))
+
+
 def crescent(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
     """Two bent, correlated columns and, beyond them, sums of neighbours: dependence that no standardising removes."""
     x = torch.randn(shape, generator=g)
@@ -136,6 +143,7 @@ def biases(value: float) -> Callable[[nn.Module], None]:
 HIDDEN = (16,)
 PICTURE = (2, 4, 4)
 SPLINE, SMALL_SPLINE = bj.RationalQuadraticSpline(), bj.RationalQuadraticSpline(2, 3.0)
+CIRCULAR = bj.CircularSpline(4)
 AFFINE, SIGMOID_AFFINE, SHIFT_FIRST = bj.Affine(), bj.SigmoidAffine(), bj.ShiftFirst()
 # Nets hold what they read within ten deviations, as the models' do: see the row "coupling, net without input bound".
 HELD: dict[str, Any] = {"hidden": HIDDEN, "squash": True}
@@ -148,6 +156,13 @@ def coupling(partition: bj.Partition, elementwise: Any, **settings: Any) -> bj.C
 
 def autoregressive(features: int, elementwise: Any, **settings: Any) -> bj.Autoregressive:
     return bj.Autoregressive(elementwise, bj.MADE(features, elementwise.num_params, **{**HELD, **settings}))
+
+
+def swept(elementwise: Any, **settings: Any) -> bj.Autoregressive:
+    """Of four features, its inverse found by Jacobi iteration."""
+    transform = autoregressive(4, elementwise, **settings)
+    bj.set_sampling(transform, "jacobi")
+    return transform
 
 
 def halves(elementwise: Any, features: int = 4, **settings: Any) -> bj.Coupling:
@@ -223,6 +238,7 @@ ELEMENTWISE = {
     "spline": SPLINE,
     "gaussian mixture": bj.MixtureCDF(4, "gaussian"),
     "logistic mixture": bj.MixtureCDF(4, "logistic"),
+    "composed": bj.Composed([bj.MixtureCDF(3, "logistic"), AFFINE]),
 }
 PARTITIONS = {
     "halves": bj.Partition.halves(5),
@@ -335,6 +351,12 @@ AUTOREGRESSIVE = [
     Row("inverse autoregressive, spline", lambda: bj.Inverse(autoregressive(4, SPLINE)), (4,)),
     Row("inverse autoregressive, mixture", lambda: bj.Inverse(autoregressive(3, bj.MixtureCDF(3))), (3,)),
     Row(
+        "embedded, autoregressive",
+        lambda: bj.Embedded(autoregressive(3, AFFINE, context_dim=2), nn.Linear(4, 2)),
+        (3,),
+        context_dim=4,
+    ),
+    Row(
         "inverse autoregressive, context",
         lambda: bj.Inverse(autoregressive(3, AFFINE, context_dim=2)),
         (3,),
@@ -342,7 +364,131 @@ AUTOREGRESSIVE = [
     ),
 ]
 
-TRANSFORMS = [*SIMPLE, *COUPLINGS, *AUTOREGRESSIVE]
+TURNED = bj.Rotate(2.0)
+
+
+def on_circles(*parts: bj.Transform) -> bj.Chain:
+    """Where a map of circles begins: numbers that are no angles are refused there."""
+    return bj.Chain([bj.Angles(), *parts])
+
+
+CIRCLES = [
+    Row("rotate", lambda: on_circles(bj.Rotate(-40.0)), (3,), data=angles),
+    Row("coupling, circular spline", lambda: on_circles(halves(CIRCULAR, 5, periodic=True)), (5,), data=angles),
+    Row(
+        "coupling, circular spline, context",
+        lambda: on_circles(
+            *(coupling(bj.Partition.alternating(3, i), CIRCULAR, periodic=True, context_dim=2) for i in (0, 1))
+        ),
+        (3,),
+        context_dim=2,
+        data=angles,
+    ),
+    Row(
+        "autoregressive, circular spline",
+        lambda: on_circles(autoregressive(4, CIRCULAR, periodic=True, order=(2, 0, 3, 1)), TURNED),
+        (4,),
+        data=angles,
+    ),
+    Row(
+        "autoregressive, circular spline, no hidden layer",
+        lambda: on_circles(autoregressive(3, CIRCULAR, periodic=True, hidden=())),
+        (3,),
+        data=angles,
+    ),
+    Row(
+        "autoregressive, circular spline, context",
+        lambda: on_circles(autoregressive(3, CIRCULAR, periodic=True, context_dim=2)),
+        (3,),
+        context_dim=2,
+        data=angles,
+    ),
+    Row(
+        "inverse autoregressive, circular spline",
+        lambda: on_circles(bj.Inverse(autoregressive(3, CIRCULAR, periodic=True))),
+        (3,),
+        data=angles,
+    ),
+]
+
+
+def tripled(module: nn.Module) -> None:
+    """Every weight three times as large: peers' densities were seen to lose their integral so (0.47, 0.0002)."""
+    for parameter in module.parameters():
+        parameter.mul_(3)
+
+
+# A net that maps the context alone to what it adds to a map's own numbers.
+def context_net(count: int) -> bj.MLP:
+    return bj.MLP(2, (count,), hidden=HIDDEN)
+
+
+BENT = [
+    Row("householder", lambda: bj.Householder(4, 4), (4,)),
+    Row("householder, one reflection", lambda: bj.Householder(3, 1), (3,)),
+    Row("householder, more than features", lambda: bj.Householder(2, 5), (2,), change=tripled),
+    Row("orthogonal", lambda: bj.Orthogonal(4), (4,), noise=1.0),
+    Row("orthogonal, two features, tripled", lambda: bj.Orthogonal(2), (2,), noise=1.0, change=tripled),
+    *(
+        Row(f"autoregressive, {scale} affine of a peer", partial(autoregressive, 3, PeerAffine(scale)), (3,))  # type: ignore[arg-type]
+        for scale in ("softclip", "softplus", "sigmoid")
+    ),
+    Row("autoregressive, zuko's spline", partial(autoregressive, 3, ZukoSpline(4)), (3,)),
+    Row("planar map", lambda: bj.Planar(3), (3,), noise=0.5),
+    Row("planar map, one feature, tripled", lambda: bj.Planar(1), (1,), noise=0.5, change=tripled),
+    Row("planar map, context", lambda: bj.Planar(3, context_net(7)), (3,), context_dim=2),
+    Row("radial map", lambda: bj.Radial(3), (3,), noise=0.5),
+    Row("radial map, one feature, tripled", lambda: bj.Radial(1), (1,), noise=0.5, change=tripled),
+    Row("radial map, context", lambda: bj.Radial(3, context_net(5)), (3,), context_dim=2),
+    Row("sylvester map", lambda: bj.Sylvester(4, 4), (4,), noise=0.5),
+    Row("sylvester map, one term", lambda: bj.Sylvester(3, 1), (3,), noise=0.5),
+    Row("sylvester map, tripled", lambda: bj.Sylvester(3, 2), (3,), change=tripled),
+    Row("sylvester map, context", lambda: bj.Sylvester(3, 2, context_net(8)), (3,), context_dim=2),
+    Row("block autoregressive", lambda: bj.BlockAutoregressive(3, width=4), (3,)),
+    Row("block autoregressive, two layers", lambda: bj.BlockAutoregressive(3, width=3, layers=2), (3,)),
+    Row("block autoregressive, tripled", lambda: bj.BlockAutoregressive(2, width=4), (2,), change=tripled),
+    Row("block autoregressive, one feature", lambda: bj.BlockAutoregressive(1, width=4), (1,), noise=0.5),
+    Row(
+        "block autoregressive, context", lambda: bj.BlockAutoregressive(3, width=3, context_dim=2), (3,), context_dim=2
+    ),
+]
+
+JACOBI = [
+    Row("autoregressive, Jacobi, affine", lambda: swept(AFFINE), (4,)),
+    Row("autoregressive, Jacobi, spline", lambda: swept(SPLINE, order=(2, 0, 3, 1)), (4,)),
+    Row("autoregressive, Jacobi, mixture", lambda: swept(bj.MixtureCDF(3)), (4,)),
+    Row("autoregressive, Jacobi, context", lambda: swept(AFFINE, context_dim=2), (4,), context_dim=2),
+    Row("inverse autoregressive, Jacobi", lambda: bj.Inverse(swept(AFFINE)), (4,)),
+]
+
+# Maps that are solved rather than computed
+
+
+def continuous(features: int, *, context_dim: int = 0, **settings: Any) -> bj.Continuous:
+    return bj.Continuous(bj.TimeMLP(features, context_dim=context_dim, **HELD), **{"steps": 32, **settings})
+
+
+def residual(features: int, *, context_dim: int = 0, lipschitz: float = 0.9, **settings: Any) -> bj.Residual:
+    return bj.Residual(bj.LipschitzMLP(features, context_dim=context_dim, lipschitz=lipschitz, **HELD), **settings)
+
+
+SOLVED = [
+    Row("continuous", lambda: continuous(3), (3,)),
+    Row("continuous, one feature", lambda: continuous(1), (1,), noise=0.2),
+    Row("continuous, context", lambda: continuous(3, context_dim=2), (3,), context_dim=2),
+    # Rows share their steps: they are independent to about the tolerance, which the laws ask to be 1e-9.
+    Row("continuous, dopri5", lambda: continuous(2, solver="dopri5", rtol=1e-11, atol=1e-11), (2,)),
+    Row("inverse continuous", lambda: bj.Inverse(continuous(2)), (2,)),
+    Row("residual", lambda: residual(4), (4,), noise=0.5),
+    Row("residual, one feature", lambda: residual(1), (1,), noise=1.0),
+    Row("residual, context", lambda: residual(3, context_dim=2), (3,), context_dim=2, noise=0.5),
+    Row("residual, near its bound, tripled", lambda: residual(3, lipschitz=0.99), (3,), noise=1.0, change=tripled),
+    Row("inverse residual", lambda: bj.Inverse(residual(3)), (3,), noise=0.5),
+    Row("continuous, one probe", lambda: continuous(3, trace="hutchinson"), (3,)),
+    Row("residual, a random series", lambda: residual(3, log_det="estimate"), (3,), noise=0.5),
+]
+
+TRANSFORMS = [*SIMPLE, *COUPLINGS, *AUTOREGRESSIVE, *JACOBI, *BENT, *CIRCLES, *SOLVED]
 
 
 def unit_square() -> bj.Flow:
@@ -403,6 +549,19 @@ MODELS = [
     Row("maf, four features", lambda: maf(4), (4,), data=crescent, noise=0.05),
     Row("maf, context", lambda: maf(3, context_dim=2), (3,), context_dim=2, noise=0.05),
     Row("maf, one feature, context", lambda: maf(1, context_dim=1), (1,), context_dim=1, noise=0.05),
+    Row(
+        "nsf, one feature, standardised context",
+        lambda: bj.standardised_context(nsf(1, depth=2, context_dim=3)),
+        (1,),
+        context_dim=3,
+    ),
+    Row(
+        "maf, standardised context",
+        lambda: bj.standardised_context(maf(3, context_dim=2)),
+        (3,),
+        context_dim=2,
+        noise=0.05,
+    ),
     Row("realnvp_image", lambda: realnvp_image(SMALL, stages=SHORT), SMALL, data=scaled(1, 2), noise=0.05),
     Row("realnvp_image, 2020", lambda: realnvp_image(SMALL, form="2020"), SMALL, data=scaled(0, 2), noise=0.05),
     Row(
@@ -419,6 +578,160 @@ MODELS = [
     ),
     Row("nice_image", lambda: bj.nice_image(SMALL, hidden=HIDDEN), SMALL, data=spread(0, 1)),
     Row("nice_image, normal", lambda: bj.nice_image(SMALL, hidden=HIDDEN, standardise=False, base="normal"), SMALL),
+]
+
+iaf = partial(bj.iaf, depth=3, hidden=HIDDEN)
+naf = partial(bj.naf, components=3, hidden=HIDDEN)
+flowpp = partial(bj.flowpp, depth=3, components=3, hidden=HIDDEN)
+circular = partial(bj.nsf, depth=2, bins=4, hidden=HIDDEN, boundary="circular")
+
+
+def box() -> bj.Flow:
+    """Onto the unit square's uniform density."""
+    return bj.Flow(bj.Uniform((2,)), bj.Chain([halves(AFFINE, 2), bj.Sigmoid()]))
+
+
+def mixture_image() -> bj.Flow:
+    """A mixture over events of three dimensions."""
+    return bj.Flow(bj.Mixture((1, 2, 2), 2), bj.ActNorm((1, 2, 2)))
+
+
+MODELS += [
+    Row("iaf", lambda: iaf(2), (2,), data=crescent, noise=0.05),
+    Row("iaf, four features", lambda: iaf(4), (4,), data=crescent, noise=0.05),
+    Row("iaf, context", lambda: iaf(3, context_dim=2), (3,), context_dim=2, noise=0.05),
+    Row("iaf, one feature, context", lambda: iaf(1, context_dim=1), (1,), context_dim=1, noise=0.05),
+    Row("naf", lambda: naf(2), (2,), data=crescent, noise=0.05),
+    Row("naf, one feature", lambda: naf(1, layers=3), (1,), data=scaled(-4, 0.3), noise=0.1),
+    Row("naf, three features", lambda: naf(3, layers=1, base="normal"), (3,), data=crescent, noise=0.05),
+    Row("naf, context", lambda: naf(3, context_dim=2), (3,), context_dim=2, noise=0.05),
+    Row("naf, one feature, context", lambda: naf(1, context_dim=1), (1,), context_dim=1, noise=0.05),
+    Row("flowpp", lambda: flowpp(2), (2,), data=crescent, noise=0.05),
+    Row("flowpp, five features", lambda: flowpp(5), (5,), data=crescent, noise=0.05),
+    Row("flowpp, context", lambda: flowpp(3, context_dim=2), (3,), context_dim=2, data=scaled(50, 10), noise=0.05),
+    Row("nsf, circular", lambda: circular(2), (2,), data=angles),
+    Row("nsf, circular, one feature", lambda: circular(1), (1,), data=angles, noise=0.3),
+    Row("nsf, circular, one feature, context", lambda: circular(1, context_dim=1), (1,), context_dim=1, data=angles),
+    Row("nsf, circular, context", lambda: circular(3, context_dim=2), (3,), context_dim=2, data=angles),
+    Row(
+        "nsf, circular, autoregressive, context",
+        lambda: circular(2, structure="autoregressive", context_dim=2),
+        (2,),
+        context_dim=2,
+        data=angles,
+    ),
+    Row("nsf, circular, flow base", lambda: circular(2, base=circular(2, depth=1)), (2,), data=angles),
+    Row("flow, uniform base", box, (2,)),
+    Row("flow, mixture of images", mixture_image, (1, 2, 2)),
+    Row("nice, student_t base", lambda: nice(2, base="student_t"), (2,), data=crescent),
+    Row(
+        "nsf, student_t base, context", lambda: nsf(2, base=bj.StudentT((2,), 3.5), context_dim=2), (2,), context_dim=2
+    ),
+    Row("maf, mixture base", lambda: maf(2, base=bj.Mixture((2,), 4)), (2,), data=crescent, noise=0.05),
+    Row("maf, mixture base, three features", lambda: maf(3, base=bj.Mixture((3,), 2)), (3,), data=crescent, noise=0.05),
+    Row("realnvp, flow base", lambda: realnvp(2, base=maf(2, depth=1)), (2,), data=crescent, noise=0.05),
+    Row(
+        "realnvp, mixture_cdf base, context",
+        lambda: realnvp(3, base=mixture_cdf(3), context_dim=1),
+        (3,),
+        context_dim=1,
+        noise=0.05,
+    ),
+    Row("mixture_cdf, normal base", lambda: mixture_cdf(2, base="normal"), (2,), data=crescent),
+    *(
+        Row(f"{name}, tripled", partial(make, features), (features,), data=data, noise=0.03, change=tripled)
+        for name, make, features, data in (
+            ("nice", nice, 2, crescent),
+            ("realnvp", realnvp, 2, crescent),
+            ("mixture_cdf", mixture_cdf, 2, crescent),
+            ("mixture_cdf, one feature", mixture_cdf, 1, scaled(-4, 0.3)),
+            ("iaf", iaf, 2, crescent),
+            ("naf", naf, 2, crescent),
+            ("naf, one feature", naf, 1, scaled(-4, 0.3)),
+            ("flowpp", flowpp, 2, crescent),
+            ("nsf, circular", circular, 2, angles),
+            ("nsf, circular, one feature", circular, 1, angles),
+            ("nsf, circular, autoregressive", partial(circular, structure="autoregressive"), 2, angles),
+        )
+    ),
+]
+
+planar = partial(bj.planar, depth=4, hidden=HIDDEN)
+radial = partial(bj.radial, depth=4, hidden=HIDDEN)
+sylvester = partial(bj.sylvester, depth=3, hidden=HIDDEN)
+bnaf = partial(bj.bnaf, width=4)
+BENDING = {"planar": planar, "radial": radial, "sylvester": sylvester, "bnaf": bnaf}
+
+MODELS += [
+    *(Row(name, partial(make, 2), (2,), data=crescent) for name, make in BENDING.items()),
+    *(Row(f"{name}, tripled", partial(make, 2), (2,), data=crescent, change=tripled) for name, make in BENDING.items()),
+    *(Row(f"{name}, four features", partial(make, 4), (4,), data=crescent) for name, make in BENDING.items()),
+    *(
+        Row(f"{name}, context", partial(make, 3, context_dim=2), (3,), context_dim=2, data=scaled(50, 10))
+        for name, make in BENDING.items()
+    ),
+    *(
+        Row(f"{name}, one feature, context", partial(make, 1, context_dim=1), (1,), context_dim=1)
+        for name, make in BENDING.items()
+    ),
+    Row("sylvester, one term, student base", lambda: sylvester(3, terms=1, base="student_t"), (3,), data=crescent),
+    *(
+        Row(f"maf, {linear}", partial(maf, 3, linear=linear), (3,), data=crescent, noise=0.05)
+        for linear in ("permutation", "lu", "householder", "orthogonal")
+    ),
+    *(
+        Row(f"nsf, {linear}", partial(nsf, 2, linear=linear), (2,), data=crescent, noise=0.05)
+        for linear in ("permutation", "lu", "householder", "orthogonal")
+    ),
+    # With noise 0.05 three splines reach slopes of 1e8, and no quadrature follows the density.
+    Row("nsf, tripled", lambda: nsf(2), (2,), data=crescent, noise=0.02, change=tripled),
+    Row("maf, tripled", lambda: maf(2), (2,), data=crescent, noise=0.05, change=tripled),
+]
+
+ffjord = partial(bj.ffjord, hidden=HIDDEN, steps=32)
+residual_flow = partial(bj.residual_flow, depth=3, hidden=HIDDEN)
+
+MODELS += [
+    Row("ffjord", lambda: ffjord(2), (2,), data=crescent),
+    Row("ffjord, tripled", lambda: ffjord(2, steps=64), (2,), data=crescent, noise=0.05, change=tripled),
+    Row("ffjord, context, student base", lambda: ffjord(1, context_dim=1, base="student_t"), (1,), context_dim=1),
+    Row("ffjord, three features, context", lambda: ffjord(3, context_dim=2), (3,), context_dim=2, data=scaled(50, 10)),
+    Row("residual_flow", lambda: residual_flow(2), (2,), data=crescent, noise=0.3),
+    Row("residual_flow, tripled", lambda: residual_flow(2), (2,), data=crescent, noise=0.3, change=tripled),
+    Row("residual_flow, four features", lambda: residual_flow(4, actnorm=False), (4,), data=crescent, noise=0.3),
+    Row("residual_flow, context", lambda: residual_flow(3, context_dim=2), (3,), context_dim=2, noise=0.3),
+    Row("residual_flow, one feature, context", lambda: residual_flow(1, context_dim=1), (1,), context_dim=1, noise=0.3),
+]
+
+
+def series_then_probe() -> bj.EstimatedFlow:
+    """Two ways of estimating and an exact map between them, one part read backwards."""
+    backwards = bj.Inverse(residual(3, log_det="estimate"))
+    last = continuous(3, steps=16, trace="hutchinson")
+    return bj.EstimatedFlow(bj.Normal((3,)), bj.Chain([backwards, autoregressive(3, AFFINE), last]))
+
+
+ESTIMATES = [
+    Row("ffjord, one probe", lambda: ffjord(3, steps=16, trace="hutchinson"), (3,), data=crescent),
+    Row(
+        "ffjord, one probe, context",
+        lambda: ffjord(2, steps=16, trace="hutchinson", context_dim=2),
+        (2,),
+        context_dim=2,
+        data=scaled(50, 10),
+    ),
+    Row("residual_flow, series", lambda: residual_flow(3, log_det="estimate"), (3,), data=crescent, noise=0.3),
+    Row(
+        "residual_flow, series, tripled", lambda: residual_flow(2, log_det="estimate"), (2,), noise=0.3, change=tripled
+    ),
+    Row(
+        "residual_flow, short series, context",
+        lambda: residual_flow(3, log_det="estimate", terms=1, survival=0.85, context_dim=2),
+        (3,),
+        context_dim=2,
+        noise=0.3,
+    ),
+    Row("series, then a probe", series_then_probe, (3,), noise=0.2),
 ]
 
 quantised = bj.Quantised

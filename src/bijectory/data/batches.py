@@ -19,8 +19,8 @@ Noise = Callable[[int, torch.Generator], Tensor]
 class Batch(NamedTuple):
     """Rows for one step: x (batch, *event), their context, and their numbers in the training split.
 
-    ``noise`` (batch, *noise shape) is what a bound consumes. ``share`` is the part of the step's whole batch that these rows are: less
-    than 1 where several processes divide it, or several parts of an accumulated gradient.
+    ``noise`` (batch, *noise shape) is what a bound or an estimate consumes. ``share`` is the part of the step's whole batch that these
+    rows are: less than 1 where several processes divide it, or several parts of an accumulated gradient.
     """
 
     x: Tensor
@@ -94,3 +94,35 @@ class Shuffled:
             self._order = torch.randperm(len(self.rows), generator=generator).to(self.rows.x.device)
             self._epoch = epoch
         return self._order[position * self.size : (position + 1) * self.size]
+
+
+class Drawn:
+    """Batches of random numbers and no data: for objectives that learn from a density, such as a reverse KL.
+
+    ``draw(rows, generator)`` gives ``noise`` (rows, *noise shape) for the whole batch of ``size`` rows from (seed, step), as ``Shuffled``
+    draws what it adds to data: a resumed run sees the same, and of ``parts`` processes the ``part``-th gets its piece. ``device`` is the
+    generator's. In place of data ``x`` is the noise once more.
+
+    Raises InputError for no rows a batch, or fewer than there are processes.
+
+    >>> batches = Drawn(lambda rows, generator: torch.randn(rows, 2, generator=generator), 64, seed=0)
+    >>> batches(5).noise.shape, torch.equal(batches(5).noise, batches(5).noise)
+    (torch.Size([64, 2]), True)
+    """
+
+    def __init__(
+        self, draw: Noise, size: int, seed: int, *, device: str | torch.device = "cpu", part: int = 0, parts: int = 1
+    ) -> None:
+        if size < max(1, parts):
+            raise InputError(f"size: expected at least {max(1, parts)} rows a batch, got {size}")
+        self.draw, self.size, self.seed, self.device = draw, size, seed, torch.device(device)
+        self.piece, self.parts = part, parts
+
+    def __call__(self, step: int) -> Batch:
+        """This process's piece of the batch of that step, counted from 0."""
+        return self.whole(step).part(self.piece, self.parts)
+
+    def whole(self, step: int) -> Batch:
+        """The batch of that step as one process would get it."""
+        noise = self.draw(self.size, generator_for(self.seed, "noise", step, device=self.device))
+        return Batch(noise, None, torch.arange(self.size, device=noise.device), noise)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,19 +37,22 @@ class Rows:
 class Schema:
     """What a model must know of its data before it is built, small enough to stand in a run's settings.
 
-    ``levels`` is None for real numbers; where it is given, the values are the integers 0..levels-1.
+    ``levels`` is None for real numbers; where it is given, the values are the integers 0..levels-1. ``context_columns`` names the
+    features of the context, by which a file of new contexts is read.
     """
 
     columns: tuple[str, ...]
     event_shape: tuple[int, ...]
     context_dim: int = 0
     levels: int | None = None
+    context_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Splits:
     """The three splits of a data set. ``truth`` maps x to its exact log density in joint nats, where that is known,
-    and ``entropy()`` its mean. With ``levels``, x holds the integers 0..levels-1 (pictures: uint8, (rows, channels, height, width))."""
+    and ``entropy()`` its mean. With ``levels``, x holds the integers 0..levels-1 (pictures: uint8, (rows, channels, height, width)).
+    ``context_columns`` names the features of the context; without names they are c1, c2, …"""
 
     train: Rows
     validation: Rows
@@ -60,17 +63,45 @@ class Splits:
     entropy: Callable[[], float] | None = None
     notes: tuple[str, ...] = field(default=())
     levels: int | None = None
+    context_columns: tuple[str, ...] = ()
 
     @property
     def schema(self) -> Schema:
         """Columns and shapes."""
         context = self.train.context
+        features = 0 if context is None else context.shape[-1]
         event = tuple(self.train.x.shape[1:])
-        return Schema(self.columns, event, 0 if context is None else context.shape[-1], self.levels)
+        return Schema(self.columns, event, features, self.levels, context_names(self.context_columns, features))
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
-            check_rows(getattr(self, split).x, f"{self.name} ({split})", self.columns, self.levels)
+            rows, name = getattr(self, split), f"{self.name} ({split})"
+            check_rows(rows.x, name, self.columns, self.levels)
+            check_context(rows, name, self.context_columns)
+
+
+def context_names(columns: Sequence[str], features: int) -> tuple[str, ...]:
+    """The names of ``features`` features of context: those given, or c1, c2, … where there are none."""
+    if columns and len(columns) != features:
+        raise DataError(f"context_columns: expected {features} names, one a feature, got {len(columns)}")
+    return tuple(columns) or tuple(f"c{i + 1}" for i in range(features))
+
+
+def check_context(rows: Rows, name: str, columns: Sequence[str]) -> None:
+    """Refuse contexts that are not one row of finite numbers for each row of x."""
+    context = rows.context
+    if context is None:
+        return
+    if context.dim() != 2 or len(context) != len(rows.x):
+        raise DataError(f"{name}: context: expected shape ({len(rows.x)}, features), got {tuple(context.shape)}")
+    names = context_names(columns, context.shape[1])
+    bad = ~torch.isfinite(context)
+    if bool(bad.any()):
+        row, column = (int(i) for i in bad.nonzero()[0])
+        raise DataError(
+            f"{name}: row {row + 1}, column {names[column]}: expected a finite number, got {context[row, column].item()}; "
+            "remove the row or fill the value"
+        )
 
 
 def check_rows(x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None) -> None:

@@ -35,7 +35,10 @@ class Base(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def cdf(self, z: Tensor) -> Tensor:
-        """Each coordinate's CDF, for views in the unit square and tests of uniformity: (*batch, *event), values in [0, 1]."""
+        """Each coordinate's CDF, for views in the unit square and tests of uniformity: (*batch, *event), values in [0, 1].
+
+        Where coordinates depend on each other, the CDF of each given some others, such that all together are uniform on the unit cube.
+        """
 
 
 class Normal(Base):
@@ -49,7 +52,8 @@ class Normal(Base):
         self, shape: Sequence[int], context: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
         size = (*shape, *self.event_shape)
-        return torch.randn(size, generator=generator, dtype=self._like.dtype, device=self._like.device)
+        # The numbers of torch.randn, whose form with a generator cannot be exported for batches of any size.
+        return torch.empty(size, dtype=self._like.dtype, device=self._like.device).normal_(generator=generator)
 
     def cdf(self, z: Tensor) -> Tensor:
         return torch.special.ndtr(z)

@@ -33,7 +33,7 @@ from ..data.splits import Rows, Splits
 from ..errors import InputError
 from ..models.base import LatentModel
 from ..numerics.seeds import generator_for
-from .likelihood import log_prob_rows
+from .likelihood import Score, log_prob_rows
 from .uniformity import uniformity
 
 #: Rows on which uniformity is measured, of each split.
@@ -54,7 +54,7 @@ class Pictures(abc.ABC):
     every: int
 
     @abc.abstractmethod
-    def __call__(self, step: int) -> Iterable[Picture]:
+    def __call__(self, step: int) -> Iterable[Picture | Score]:
         """What is looked at while training runs."""
 
     @abc.abstractmethod

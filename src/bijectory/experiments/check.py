@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.base import BoundModel, ExactModel
-from ..testing import Check, check_bound, check_exact
+from ..models.base import BoundModel, EstimateModel, ExactModel
+from ..testing import Check, check_bound, check_estimate, check_exact
 from .record import FORMAT
 from .use import load
 
@@ -25,6 +25,8 @@ def certify(path: Path, *, data: Path | None = None, recipe: Path | None = None)
     context = None if rows.context is None else rows.context.double()
     if isinstance(model, BoundModel):
         checks = check_bound(model, rows.x, context=context, seed=seed)
+    elif isinstance(model, EstimateModel):
+        checks = check_estimate(model, rows.x.double(), context=context, seed=seed)
     elif isinstance(model, ExactModel):
         checks = check_exact(model, rows.x.double(), context, seed=seed)
     else:

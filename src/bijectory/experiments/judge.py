@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..data.splits import Rows, Splits
 from ..evaluation.likelihood import Score, kind_of, likelihood_rows, mean_and_stderr, scores_of_rows
-from ..models.base import SampleModel
+from ..evaluation.regression import predicts_one_number, regression_scores
+from ..models.base import EstimateModel, SampleModel
 from ..training.precision import set_precision
 from .recipe import Recipe
 
@@ -21,6 +22,7 @@ BIAS_ROWS, BIAS_NUMBERS = 2_000, 400_000
 def judge(experiment: Recipe, model: SampleModel, splits: Splits) -> tuple[list[Score], Tensor]:
     """Scores on validation and test rows, in the recipe's ``judged_in``: float64 on the CPU, unless that would take too long.
 
+    A conditional density of one number is scored as a prediction too: CRPS, and coverage of its intervals.
     Beside them the joint nats of each test row, (rows,), by which two runs on the same rows are compared row by row. What float32 says
     differently from float64 is a score of its own: ``float32_bias``, in nats, over some rows of the test split.
     """
@@ -32,7 +34,11 @@ def judge(experiment: Recipe, model: SampleModel, splits: Splits) -> tuple[list[
         truth = None if splits.truth is None else splits.truth(rows.x.double().cpu())
         nats = likelihood_rows(judged, rows.x, rows.context, draws=experiment.draws)
         scores += scores_of_rows(judged, nats, split=split, truth=truth)
-    return [*scores, precision_bias(model, splits.test)], nats[:, 0]
+        if predicts_one_number(judged):
+            scores += regression_scores(judged, rows, split=split, unit=splits.columns[0])
+    # Of a bound the one-draw bound, of an estimate the mean of its draws.
+    each = nats.mean(1) if isinstance(judged, EstimateModel) else nats[:, 0]
+    return [*scores, precision_bias(model, splits.test)], each
 
 
 def as_judged(experiment: Recipe, model: SampleModel) -> SampleModel:
@@ -50,7 +56,7 @@ def like_model(model: SampleModel, rows: Rows, device: torch.device | str = "cpu
 
 
 def precision_bias(model: SampleModel, rows: Rows) -> Score:
-    """Mean of log p (or of its bound, with the same noise) in float32 minus that in float64, over some rows."""
+    """Mean of log p (or of its bound or estimate, with the same noise) in float32 minus that in float64, over some rows."""
     dims = math.prod(model.event_shape)
     some = rows.select(slice(0, max(64, min(BIAS_ROWS, BIAS_NUMBERS // dims))))
     values = []

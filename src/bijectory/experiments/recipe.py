@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from ..data.batches import Noise
     from ..data.splits import Schema, Splits
     from ..models.base import SampleModel
     from ..training.fit import Budget, Evaluator
@@ -56,6 +57,8 @@ class Recipe:
     expect: Expect | None = None
     evaluators: Callable[[Any, Splits], Sequence[Evaluator]] = field(default=lambda model, splits: ())
     looks: int = 40
+    #: Random numbers that the objective consumes with each batch, where its losses need others than the model itself says.
+    noise: Callable[[Any], Noise] | None = None
     #: Half of the training pictures of every batch are mirrored left to right.
     flips: bool = False
     #: Data-dependent constants are set from at most this many training rows, and validation looks at this many at most.

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, NonFiniteError, RunError, RunExistsError, RunIncompleteError
-from ..evaluation.likelihood import bound_rows, log_prob_rows
-from ..models.base import BoundModel, ExactModel, SampleModel
+from ..evaluation.likelihood import bound_rows, estimate_rows, log_prob_rows
+from ..models.base import BoundModel, EstimateModel, ExactModel, SampleModel
 from ..training.checkpoint import read_tensors, unsound, unwritten, write_bytes, write_tensors
 from ..training.precision import set_precision
 from .json_files import bounded, read_json, without_nan, write_json
@@ -55,6 +55,7 @@ class Settings(msgspec.Struct):
     columns: list[str] = []
     event_shape: list[int] = []
     context_dim: int = 0
+    context_columns: list[str] = []
 
 
 class Run:
@@ -297,8 +298,12 @@ class Run:
 
 
 def _probe_name(model: SampleModel) -> str | None:
-    """What the probe rows tell of this model: its density, its bound, or nothing."""
-    names = {ExactModel: "probe.log_prob", BoundModel: "probe.log_prob_bound"}
+    """What the probe rows tell of this model: its density, its bound, its estimate, or nothing."""
+    names = {
+        ExactModel: "probe.log_prob",
+        BoundModel: "probe.log_prob_bound",
+        EstimateModel: "probe.log_prob_estimate",
+    }
     return next((name for kind, name in names.items() if isinstance(model, kind)), None)
 
 
@@ -307,7 +312,9 @@ def _probe(model: SampleModel, tensors: dict[str, Tensor]) -> Tensor:
     set_precision(wide, None)
     x, context = tensors["probe.x"].double().cpu(), tensors.get("probe.context")
     context = None if context is None else context.double().cpu()
-    # A bound's noise is drawn row by row from a seed, and so the same at every load.
+    # The noise of bounds and estimates is drawn row by row from a seed, and so the same at every load.
+    if isinstance(wide, EstimateModel):
+        return estimate_rows(wide, x, context)
     return bound_rows(wide, x, context) if isinstance(wide, BoundModel) else log_prob_rows(wide, x, context)
 
 

@@ -26,7 +26,7 @@ from ..evaluation.likelihood import (
     evaluate_model,
 )
 from ..evaluation.pictures import Picture, Pictures
-from ..models.base import BoundModel, SampleModel
+from ..models.base import BoundModel, EstimateModel, SampleModel
 from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
 from ..training.doctor import Fault
@@ -139,7 +139,7 @@ def _train(
         placed.train,
         experiment.budget.batch,
         seed,
-        noise=_noise(model),
+        noise=_noise(experiment, model),
         flips=experiment.flips,
         part=ranks.rank,
         parts=ranks.size,
@@ -157,9 +157,11 @@ def _train(
     return path
 
 
-def _noise(model: SampleModel) -> Noise | None:
-    """What the batches of a bound bring along, drawn for the whole batch from (seed, step)."""
-    if not isinstance(model, BoundModel):
+def _noise(experiment: Recipe, model: SampleModel) -> Noise | None:
+    """What the batches of a bound or an estimate bring along, drawn for the whole batch from (seed, step)."""
+    if experiment.noise is not None:
+        return experiment.noise(model)
+    if not isinstance(model, BoundModel | EstimateModel):
         return None
     return lambda rows, generator: model.draw_noise((rows,), generator=generator)
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.splits import Schema, Splits
+from ..data.columns import listed
+from ..data.splits import Schema, Splits, context_names
 from ..errors import InputError, ShapeError
-from ..evaluation.likelihood import bound_rows, log_prob_rows
-from ..models.base import BoundModel, SampleModel
+from ..evaluation.likelihood import bound_rows, estimate_rows, log_prob_rows
+from ..models.base import BoundModel, EstimateModel, SampleModel
 from ..numerics.seeds import generator_for
 from . import knobs
 from .judge import as_judged, judge
@@ -50,7 +51,13 @@ def load(path: Path, recipe: Path | None = None) -> Loaded:
     experiment = found.build(knobs.convert(found.function, settings["knobs"]))
     # Runs of before pictures say nothing of levels.
     levels = settings.get("levels")
-    schema = Schema(tuple(settings["columns"]), tuple(settings["event_shape"]), int(settings["context_dim"]), levels)
+    schema = Schema(
+        tuple(settings["columns"]),
+        tuple(settings["event_shape"]),
+        int(settings["context_dim"]),
+        levels,
+        context_columns(record),
+    )
     model = experiment.model(schema)
     step = record.load_weights(model)
     return Loaded(record, experiment, as_judged(experiment, model), schema, step)
@@ -64,18 +71,35 @@ def evaluate(path: Path, *, data: Path | None = None, recipe: Path | None = None
     return {**result, "scores": [score.as_dict() for score in scores]}
 
 
-def sample(path: Path, n: int, *, seed: int = 0, recipe: Path | None = None) -> tuple[tuple[str, ...], np.ndarray]:
-    """``n`` draws of a run's model as (columns, rows)."""
+def context_columns(record: Run) -> tuple[str, ...]:
+    """The names under which a run's context is found in a file; none where its model has none. Older runs gave no names: c1, c2, …"""
+    return context_names(record.settings.get("context_columns", ()), int(record.settings["context_dim"]))
+
+
+def sample(
+    path: Path, n: int, *, context: np.ndarray | None = None, seed: int = 0, recipe: Path | None = None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """``n`` draws of a run's model as (columns, rows); of a conditional one, ``n`` for each row of ``context`` (rows, features).
+
+    Rows then begin with the context that they were drawn for, in the order of the contexts: they can be scored as they are.
+    """
     if n < 1:
         raise InputError(f"n: expected at least one sample, got {n}")
     loaded = load(path, recipe)
+    given = _context(loaded, context)
     with torch.no_grad():
-        drawn = loaded.model.sample(n, generator=generator_for(seed, "sample"))
-    return loaded.schema.columns, drawn.flatten(1).numpy()
+        drawn = loaded.model.sample(n, given, generator=generator_for(seed, "sample"))
+    schema = loaded.schema
+    if given is None or context is None:
+        return schema.columns, drawn.flatten(1).numpy()
+    rows = drawn.transpose(0, 1).reshape(n * len(context), -1).numpy()
+    return (*schema.context_columns, *schema.columns), np.concatenate([np.repeat(context, n, axis=0), rows], axis=1)
 
 
-def score(path: Path, values: np.ndarray, *, recipe: Path | None = None) -> tuple[str, np.ndarray]:
-    """The log density of each row, in nats and in the rows' order: (column name, values)."""
+def score(
+    path: Path, values: np.ndarray, *, context: np.ndarray | None = None, recipe: Path | None = None
+) -> tuple[str, np.ndarray]:
+    """The log density of each row, in nats and in the rows' order: (column name, values). A conditional model needs a ``context``."""
     loaded = load(path, recipe)
     shape = loaded.schema.event_shape
     if values.shape[1] != math.prod(shape):
@@ -83,6 +107,26 @@ def score(path: Path, values: np.ndarray, *, recipe: Path | None = None) -> tupl
             f"rows: expected {math.prod(shape)} columns ({', '.join(loaded.schema.columns)}), got {values.shape[1]}"
         )
     x = torch.from_numpy(values).reshape(-1, *shape).to(next(loaded.model.parameters()).dtype)
+    given = _context(loaded, context)
+    if given is not None and len(given) != len(x):
+        raise ShapeError(f"context: expected {len(x)} rows, one for each of the rows, got {len(given)}")
     if isinstance(loaded.model, BoundModel):
-        return "log_prob_bound", bound_rows(loaded.model, x).numpy()
-    return "log_prob", log_prob_rows(loaded.model, x).numpy()
+        return "log_prob_bound", bound_rows(loaded.model, x, given).numpy()
+    if isinstance(loaded.model, EstimateModel):
+        draws = loaded.experiment.draws
+        return "log_prob_estimate", estimate_rows(loaded.model, x, given, draws=draws).numpy()
+    return "log_prob", log_prob_rows(loaded.model, x, given).numpy()
+
+
+def _context(loaded: Loaded, context: np.ndarray | None) -> torch.Tensor | None:
+    """The contexts in the model's precision, if it takes contexts of this width."""
+    names, path = loaded.schema.context_columns, loaded.record.path
+    if context is None and not names:
+        return None
+    if context is None:
+        raise InputError(f"{path}: is conditional on {listed(names)}; give it a context with these columns")
+    if not names:
+        raise InputError(f"{path}: takes no context, got one of {context.shape[-1]} columns; leave it out")
+    if context.ndim != 2 or context.shape[1] != len(names):
+        raise ShapeError(f"context: expected shape (rows, {len(names)}): {listed(names)}; got {context.shape}")
+    return torch.from_numpy(context).to(next(loaded.model.parameters()).dtype)

@@ -1,7 +1,7 @@
 """From a picture's arrays to its figures, each with a caption and words that say what it shows, numbers included.
 
-Two tables, ``DRAWERS`` and that of the pictures that show pictures, know which picture becomes which plates; the page and TensorBoard
-both ask ``plates``.
+Three tables, ``DRAWERS``, that of the pictures that show pictures, and that of predictions, know which picture becomes which plates; the
+page and TensorBoard both ask ``plates``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .grids import grid_of_data, grid_of_latents, learned_cdf
 from .image_plates import IMAGE_DRAWERS
 from .latents import labelled_rows, latent_histogram, latent_square
 from .plate import Arrays, Plate
+from .prediction_plates import PREDICTION_DRAWERS
 
 Columns = tuple[str, ...]
 
@@ -29,6 +30,8 @@ def plates(
     """
     if name in IMAGE_DRAWERS:
         return IMAGE_DRAWERS[name](arrays)
+    if name in PREDICTION_DRAWERS:
+        return PREDICTION_DRAWERS[name](arrays, columns)
     drawer = DRAWERS.get(name)
     if drawer is None:
         return []

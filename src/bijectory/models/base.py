@@ -151,10 +151,55 @@ class IntegerModel(BoundModel):
 
 
 class EstimateModel(SampleModel):
-    """A model with an unbiased estimate of its log density that is neither exact nor a bound, such as a Hutchinson trace."""
+    """A model with an unbiased estimate of its log density that is neither exact nor a bound, such as a Hutchinson trace.
+
+    As a bound's, its noise belongs to rows and steps and not to processes: whoever calls may draw it with ``draw_noise`` and hand it
+    in, and then the number is a function of its arguments. The estimate's exponential is no estimate of the density: that mean is larger.
+    """
 
     @abc.abstractmethod
     def log_prob_estimate(
-        self, x: Tensor, context: Tensor | None = None, *, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        draws: int = 1,
+        generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
-        """An unbiased estimate of log p(x), nats (*batch)."""
+        """The mean of ``draws`` unbiased estimates of log p(x), nats (*batch).
+
+        ``noise``, as from ``draw_noise``, has shape (draws, *batch, *noise shape), for one draw also (*batch, *noise shape), in any
+        floating dtype; where it is None it is ``draw_noise((draws, *batch), generator=generator, like=x)``.
+        """
+
+    @abc.abstractmethod
+    def draw_noise(
+        self, shape: Sequence[int], *, generator: torch.Generator | None = None, like: Tensor | None = None
+    ) -> Tensor:
+        """What ``log_prob_estimate`` consumes: (*shape, *noise shape), each row of ``shape`` independent of all others.
+
+        Of the dtype and on the device of ``like``; of the model's own where it is None.
+        """
+
+
+class LatentEstimateModel(EstimateModel):
+    """A base density seen through an invertible map that is exact, with a log-det that is estimated.
+
+    log p(x | c) = log p_base(z | c) + E_noise[estimate of log|det ∂z/∂x|],   z = transform(x; c)
+    """
+
+    base: Base
+    transform: Transform
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Data to latent: (*batch, *event) -> (*batch, *latent event)."""
+
+    @abc.abstractmethod
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Latent to data, the inverse of ``encode``."""
+
+    @abc.abstractmethod
+    def latent_cdf(self, z: Tensor) -> Tensor:
+        """Each latent coordinate's CDF under the base, uniform on [0, 1] where the model is true; shape of ``z``."""

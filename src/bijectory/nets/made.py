@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .mlp import Linear, activation_named, check_context, squashed
+from .mlp import Linear, activation_named, check_context, on_circle, squashed
 
 
 def made_masks(in_degrees: Tensor, hidden_degrees: Sequence[Tensor], out_degrees: Tensor) -> list[Tensor]:
@@ -32,14 +32,21 @@ def hidden_degrees(units: int, features: int, lowest: int) -> Tensor:
 
 @dataclass
 class _Cache:
-    """What sampling has computed so far: the values, and of each hidden layer the units whose degree is reached."""
+    """What sampling has computed so far, a column for each row of the batch: inputs read, and of each hidden layer the units reached.
+
+    A layer's units are (units, rows) and stand in rising degree, so that those reached are one contiguous piece, and the next ones
+    are written behind them.
+    """
 
     rank: int
     batch: torch.Size
-    values: Tensor | None
+    read: Tensor | None
     hidden: list[Tensor]
     context: Tensor | None
     weights: list[Tensor]
+    biases: list[Tensor]
+    #: Where the units of all degrees will stand; None where a gradient is recorded, which must not be written over.
+    room: list[Tensor] | None
 
 
 class MADE(nn.Module):
@@ -48,7 +55,7 @@ class MADE(nn.Module):
     The context enters the first layer through weights of its own, and hidden units of degree 0, which see nothing but the context,
     carry it to the first position too. (In nflows 0.14 and normflows 1.7.3 the first position's parameters do not depend on the
     context at all.) Meets ``CausalNet``: ``step`` computes only the hidden units of the degree just reached, so all steps together
-    cost about one call.
+    cost about one call. ``squash`` has it read 5·tanh(x/5), see ``squashed``; ``periodic`` has it read x as angles, by their cos and sin.
 
     Source: Germain et al. 2015 (arXiv:1502.03509). Differs: degrees are sorted and even, not random; no direct connections.
     Raises InputError where ``order`` is not a permutation or ``hidden`` has fewer units than degrees to carry.
@@ -70,9 +77,10 @@ class MADE(nn.Module):
         weight_norm: bool = False,
         zero: bool = True,
         squash: bool = False,
+        periodic: bool = False,
     ) -> None:
         super().__init__()
-        self.squash = squash
+        self.squash, self.periodic = squash, periodic
         self.order = tuple(range(features)) if order is None else tuple(order)
         if sorted(self.order) != list(range(features)):
             raise InputError(f"order: expected each of 0..{features - 1} once, got {self.order}")
@@ -89,8 +97,12 @@ class MADE(nn.Module):
         in_degrees = torch.empty(features, dtype=torch.long)
         in_degrees[list(self.order)] = torch.arange(1, features + 1)
         self._degrees = [hidden_degrees(width, features, lowest) for width in self.widths]
-        masks = made_masks(in_degrees, self._degrees, in_degrees.repeat_interleave(num_params))
-        sizes = [features, *self.widths, features * num_params]
+        # Units of each layer of degree below 0, 1, 2, …: those a step has made are the ones before.
+        self._reached = [[int((d < rank).sum()) for rank in range(features + 1)] for d in self._degrees]
+        # Of an angle the network reads cos and sin, so each position stands there twice.
+        reads = in_degrees.repeat(2) if periodic else in_degrees
+        masks = made_masks(reads, self._degrees, in_degrees.repeat_interleave(num_params))
+        sizes = [len(reads), *self.widths, features * num_params]
         self.layers = nn.ModuleList(
             Linear(a, b, weight_norm=weight_norm, mask=mask, zero=zero and i == len(masks) - 1)
             for i, (a, b, mask) in enumerate(zip(sizes, sizes[1:], masks, strict=False))
@@ -100,10 +112,13 @@ class MADE(nn.Module):
     def _linears(self) -> list[Linear]:
         return cast("list[Linear]", list(self.layers))
 
+    def _read(self, x: Tensor) -> Tensor:
+        return on_circle(x) if self.periodic else squashed(x, self.squash)
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         check_context(context, self.context_dim)
         first, *rest = self._linears()
-        h = first(squashed(x, self.squash))
+        h = first(self._read(x))
         if self.context_layer is not None:
             h = h + self.context_layer(context)
         for layer in rest:
@@ -113,34 +128,62 @@ class MADE(nn.Module):
     def start(self, batch: torch.Size, context: Tensor | None = None) -> _Cache:
         """Open a cache for sampling a batch of that shape."""
         check_context(context, self.context_dim)
-        weights = [layer.effective_weight() for layer in self._linears()]
-        added = None if self.context_layer is None else self.context_layer(context).expand(*batch, -1)
-        return _Cache(0, torch.Size(batch), None, [], added, weights)
+        layers = self._linears()
+        weights, biases = [layer.effective_weight() for layer in layers], [layer.bias.unsqueeze(-1) for layer in layers]
+        # The first layer's columns in the order in which they come to be known: those known are then its first ones.
+        order = list(self.order)
+        if self.periodic:
+            order = [read for i in order for read in (i, i + self.features)]
+        if order != list(range(len(order))):
+            weights[0] = weights[0][:, order]
+        added, rows = None, math.prod(batch)
+        if self.context_layer is not None:
+            added = self.context_layer(context).expand(*batch, -1)
+            added = added.reshape(rows, added.shape[-1]).t()
+        room = [weights[0].new_empty(count, rows) for count in (len(order), *self.widths)] if _plain() else None
+        return _Cache(0, torch.Size(batch), None, [], added, weights, biases, room)
 
     def step(self, cache: _Cache, previous: Tensor | None) -> tuple[Tensor, _Cache]:
         """Parameters (*batch, num_params) of the next position, given the value (*batch) of the one before (None at first)."""
-        rank, layers = cache.rank, self._linears()
-        values = cache.values
+        rank, read = cache.rank, cache.read
         if previous is not None:
-            column = squashed(previous, self.squash).unsqueeze(-1)
-            values = column if values is None else torch.cat([values, column], -1)
+            fresh = self._read(previous.reshape(-1, 1)).t()
+            read = _append(read, fresh, None if cache.room is None else cache.room[0])
         # `below` holds, layer by layer, the units of degree <= rank: those before it come from the cache, the new ones are made here.
-        below, hidden = values, []
-        columns: Sequence[int] | slice = self.order[:rank]
-        for i, degrees in enumerate(self._degrees):
-            first, last = int((degrees < rank).sum()), int((degrees <= rank).sum())
-            bias = layers[i].bias[first:last]
-            weight = cache.weights[i][first:last]
-            fresh = bias.expand(*cache.batch, -1) if below is None else F.linear(below, weight[:, columns], bias)
+        below, hidden = read, []
+        for i, reached in enumerate(self._reached):
+            first, last = reached[rank], reached[rank + 1]
+            fresh = self._rows(cache, i, first, last, below)
             if i == 0 and cache.context is not None:
-                fresh = fresh + cache.context[..., first:last]
-            fresh = self.activation(fresh)
-            below = torch.cat([cache.hidden[i], fresh], -1) if cache.hidden else fresh
+                fresh = fresh + cache.context[first:last]
+            room = None if cache.room is None else cache.room[i + 1]
+            below = _append(cache.hidden[i] if cache.hidden else None, self.activation(fresh), room)
             hidden.append(below)
-            columns = slice(0, last)
-        rows = slice(self.order[rank] * self.num_params, (self.order[rank] + 1) * self.num_params)
-        weight, bias = cache.weights[-1][rows], layers[-1].bias[rows]
-        params = bias.expand(*cache.batch, -1) if below is None else F.linear(below, weight[:, columns], bias)
+        first = self.order[rank] * self.num_params
+        params = self._rows(cache, -1, first, first + self.num_params, below)
         if not self.widths and cache.context is not None:
-            params = params + cache.context[..., rows]
-        return params, _Cache(rank + 1, cache.batch, values, hidden, cache.context, cache.weights)
+            params = params + cache.context[first : first + self.num_params]
+        params = params.t().reshape(*cache.batch, self.num_params)
+        following = _Cache(rank + 1, cache.batch, read, hidden, cache.context, cache.weights, cache.biases, cache.room)
+        return params, following
+
+    def _rows(self, cache: _Cache, layer: int, first: int, last: int, below: Tensor | None) -> Tensor:
+        """Some units of a layer before their activation, (last − first, rows), from those units below that are known."""
+        bias = cache.biases[layer][first:last]
+        if below is None:
+            return bias.expand(-1, math.prod(cache.batch))
+        return torch.addmm(bias, cache.weights[layer][first:last, : len(below)], below)
+
+
+def _plain() -> bool:
+    """Whether what is computed now may be written in place: no gradient, no graph, no functorch transform sees it."""
+    return not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
+
+
+def _append(known: Tensor | None, fresh: Tensor, room: Tensor | None) -> Tensor:
+    """The rows of ``known`` and behind them those of ``fresh``; in place where there is room, since copying all grows with the square."""
+    if room is None:
+        return fresh if known is None else torch.cat([known, fresh])
+    start = 0 if known is None else len(known)
+    room[start : start + len(fresh)] = fresh
+    return room[: start + len(fresh)]

@@ -60,6 +60,11 @@ def squashed(x: Tensor, squash: bool) -> Tensor:
     return REACH * torch.tanh(x / REACH) if squash else x
 
 
+def on_circle(x: Tensor) -> Tensor:
+    """(cos x, sin x) of angles, (*batch, n) -> (*batch, 2n): what a network reads of them, so that nothing jumps where a turn ends."""
+    return torch.cat([torch.cos(x), torch.sin(x)], -1)
+
+
 def check_context(context: Tensor | None, context_dim: int) -> None:
     """Refuse a context of another width than the network was made for, or none where one is needed."""
     got = 0 if context is None else context.shape[-1]
@@ -125,7 +130,7 @@ class MLP(nn.Module):
     """A perceptron from (*batch, inputs) and a context to (*batch, *out_shape).
 
     ``zero`` starts the last layer at zero, so that the map it parameterises starts at its zero parameters. ``squash`` has
-    it read 5·tanh(x/5), not the context, see ``squashed``.
+    it read 5·tanh(x/5), not the context, see ``squashed``; ``periodic`` has it read x as angles, by their cos and sin.
 
     >>> import torch
     >>> MLP(3, (2, 5), hidden=(16,))(torch.zeros(7, 3)).shape
@@ -143,20 +148,22 @@ class MLP(nn.Module):
         weight_norm: bool = False,
         zero: bool = True,
         squash: bool = False,
+        periodic: bool = False,
     ) -> None:
         super().__init__()
         # In place: a layer's output is read by nobody else, and at these sizes a step waits for memory more than for arithmetic.
         self.activation = torch.relu_ if activation == "relu" else activation_named(activation)
-        self.squash = squash
+        self.squash, self.periodic = squash, periodic
         self.context_dim = context_dim
         self.out_shape = tuple(out_shape)
-        widths = [inputs + context_dim, *hidden]
+        widths = [(2 if periodic else 1) * inputs + context_dim, *hidden]
         outputs = math.prod(self.out_shape)
         self.hidden_layers = nn.ModuleList(Linear(a, b, weight_norm=weight_norm) for a, b in itertools.pairwise(widths))
         self.last = Linear(widths[-1], outputs, weight_norm=weight_norm, zero=zero)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = with_context(squashed(x, self.squash), context, self.context_dim)
+        read = on_circle(x) if self.periodic else squashed(x, self.squash)
+        h = with_context(read, context, self.context_dim)
         for layer in self.hidden_layers:
             h = self.activation(layer(h))
         return self.last(h).unflatten(-1, self.out_shape)
@@ -167,7 +174,8 @@ class MLP(nn.Module):
         Gives its weights, and a function from x (batch, inputs) and the weights to the output and the way back: from the output's
         gradient to those of x and of the weights. The output is that of ``forward``, to the last bit.
         """
-        if type(self) is not MLP or self.activation is not torch.relu_ or self.context_dim or hooked(self):
+        other = self.activation is not torch.relu_ or self.context_dim or self.periodic
+        if type(self) is not MLP or other or hooked(self):
             return None
         weights: list[Tensor] = []
         for layer in (*self.hidden_layers, self.last):

@@ -1,4 +1,6 @@
-"""Sentences made from measurements: what uniformity of latents, nearest training pictures and the round trip say, and what they do not."""
+"""Sentences made from measurements: what uniformity of latents, calibration, cost, nearest training pictures and the round trip say, and
+what they do not.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +93,48 @@ def _within_classes(name: str, rows: Sequence[Measured]) -> list[str]:
         f"It is not uniform within {count}; farthest from it in class {most.group} "
         f"(KS {most.distance:.3f}, {p_words(most.p)}, n = {most.n:,})."
     ]
+
+
+def calibration_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """What the PIT and the coverage of intervals say of predictions; the arrays of 'calibration'."""
+    counts, n = arrays["counts"].astype(np.float64), int(arrays["n"])
+    chi_square_p, distance, distance_p = (float(arrays[key]) for key in ("chi_square_p", "distance", "distance_p"))
+    tests = (
+        f"χ² of {len(counts)} bins {float(arrays['chi_square']):.1f}, {p_words(chi_square_p)}; KS {distance:.4f}, {p_words(distance_p)}; "
+        f"n = {n:,}"
+    )
+    if min(chi_square_p, distance_p) >= SURPRISING:
+        sentences = [f"The predictions are calibrated, as far as {n:,} test rows can tell ({tests})."]
+    else:
+        outer = (counts[0] + counts[-1]) / (2 * counts.mean())
+        shape = "too narrow" if outer > 1 else "too wide"
+        ends = f"the outermost bins hold {outer:.2f} times their share, as of predictions that are {shape}"
+        size = "by more than chance explains" if distance < LARGE else "plainly"
+        sentences = [f"The predictions are off {size} ({tests}): {ends}."]
+    off = [
+        f"{100 * a:.0f} % intervals hold {100 * c:.1f} ± {100 * e:.1f} % of the rows"
+        for a, c, e in zip(arrays["level"], arrays["coverage"], arrays["stderr"], strict=True)
+        if abs(c - a) > 3 * e
+    ]
+    if off:
+        sentences.append(f"Further from their promise than three standard errors: {'; '.join(off)}.")
+    else:
+        sentences.append("Every interval holds what it promises, within three standard errors.")
+    return sentences
+
+
+def cost_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Which model is cheaper at what, and how many times; the arrays of 'cost'."""
+    models, tasks = ([str(name) for name in arrays[key]] for key in ("models", "tasks"))
+    middle = np.median(arrays["seconds"], -1)
+    sentences = []
+    for task, count, line in zip(tasks, arrays["rows"], middle, strict=True):
+        best, worst = int(line.argmin()), int(line.argmax())
+        sentences.append(
+            f"{task} of {int(count):,} rows: {models[best]} takes {1000 * line[best]:.1f} ms, {models[worst]} "
+            f"{line[worst] / line[best]:.1f} times as long."
+        )
+    return sentences
 
 
 def memorisation_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:

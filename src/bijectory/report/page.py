@@ -24,7 +24,7 @@ from ..figures.plate import Plate
 from ..figures.plates import gap, peak_of, plates
 from ..figures.style import DARK, LIGHT, Theme
 from ..training.checkpoint import write_bytes
-from .comments import Measured, measurements, p_words, uniformity_comment
+from .comments import Measured, calibration_comment, cost_comment, measurements, p_words, uniformity_comment
 from .embed import Shown, address, embed, save, show
 from .pictures import FILMS, groups, picture_comments, picture_film, picture_plates
 from .tables import Reading, comparable, flat_settings, metrics_of, read
@@ -98,12 +98,12 @@ def _section(reading: Reading, anchor: str, room: int) -> Section:
     peak = None if density is None else peak_of(density)
     box = None if density is None else (density["low"], density["high"])
     drawn: dict[str, list[Plate]] = {"curves": _curves(reading), **picture_plates(reading)}
-    for name in ("density", "samples", "latents", "grid", "map"):
+    for name in ("density", "samples", "latents", "grid", "map", "calibration", "intervals", "cost"):
         if name in pictures:
             drawn[name] = plates(name, pictures[name], reading.columns, box=box, peak=peak)
     if reading.dims == 1:
         # One figure each would leave half of the page empty.
-        for beside, name in (("density", "map"), ("samples", "latents")):
+        for beside, name in (("density", "map"), ("samples", "latents"), ("calibration", "intervals")):
             drawn[beside] = [*drawn.get(beside, []), *drawn.pop(name, [])]
     section.figures = {name: [show(plate, reading) for plate in found] for name, found in drawn.items() if found}
     if density is not None:
@@ -118,6 +118,10 @@ def _section(reading: Reading, anchor: str, room: int) -> Section:
         section.film = _film(reading, film)
     section.slides = picture_film(reading, room)
     section.picture_comments = picture_comments(reading)
+    if "calibration" in pictures:
+        section.picture_comments["calibration"] = calibration_comment(pictures["calibration"])
+    if "cost" in pictures:
+        section.picture_comments["cost"] = cost_comment(pictures["cost"])
     return section
 
 

@@ -164,6 +164,11 @@ METRICS = {
     "nats": "joint nats",
     "bits_per_dim": "bits/dim",
     "excess_nats": "nats above the entropy",
+    "crps": "CRPS, in units of the target",
+    "coverage_50": "share inside central 50 % intervals",
+    "coverage_80": "share inside central 80 % intervals",
+    "coverage_90": "share inside central 90 % intervals",
+    "coverage_95": "share inside central 95 % intervals",
     "float32_bias": "float32 over float64, nats",
 }
 _DRAWS = re.compile(r"bits_per_dim_(\d+)_draws")
@@ -291,6 +296,8 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
     if settings.get("columns"):
         rows += [("columns", ", ".join(map(str, settings["columns"])))]
+    if settings.get("context_columns"):
+        rows += [("given", ", ".join(map(str, settings["context_columns"])))]
     if settings.get("levels") is not None:
         rows += [("rows of shape", " × ".join(map(str, settings.get("event_shape", ()))))]
         rows += [("levels", f"{settings['levels']}, integers from 0")]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..transforms.autoregressive import Autoregressive, CausalNet, NaiveCausal
+from ..transforms.embedded import Embedded
 from .checks import Check, at_most, exceeds, frozen_copy, listed
 from .jacobians import row_jacobian
 
@@ -18,6 +19,19 @@ _STEPS = 64  # positions stepped through: the plain way costs a whole call each
 def causal_nets(module: nn.Module) -> list[tuple[str, CausalNet]]:
     """The networks of all Autoregressive parts of a module, by name."""
     return [(name or "net", part.net) for name, part in module.named_modules() if isinstance(part, Autoregressive)]
+
+
+def _with_contexts(module: nn.Module, context: Tensor | None) -> list[tuple[str, CausalNet, Tensor | None]]:
+    """The networks, each with the contexts that reach it: through the embeddings of all Embedded parts around it."""
+    found = []
+    for name, net in causal_nets(module):
+        seen = None if context is None else context.detach().to("cpu", torch.float64)
+        for outer, part in module.named_modules():
+            if isinstance(part, Embedded) and seen is not None and (not outer or f"{name}.".startswith(f"{outer}.")):
+                with torch.no_grad():
+                    seen = part.embed(seen)
+        found.append((name, net, seen))
+    return found
 
 
 def _inputs(net: CausalNet, context: Tensor | None, rows: int) -> tuple[Tensor, Tensor | None]:
@@ -46,9 +60,9 @@ def _dependence(net: CausalNet, context: Tensor | None) -> tuple[Tensor, Tensor,
 def causality(module: nn.Module, context: Tensor | None = None) -> Check:
     """A network's i-th parameters depend on no x_j but those before i in its order: its Jacobian is strictly triangular, exactly."""
     faults = []
-    nets = causal_nets(frozen_copy(module))
-    for name, net in nets:
-        found, before, positions = _dependence(net, context)
+    nets = _with_contexts(frozen_copy(module), context)
+    for name, net, given in nets:
+        found, before, positions = _dependence(net, given)
         leaks = (~before & ~(found == 0)).nonzero().tolist()
         faults += [f"{name}: parameters {int(positions[i])} depend on x_{j}" for i, j in leaks]
     return at_most("causality", len(faults), 0, listed(faults, f"forbidden dependences in {len(nets)} nets"))
@@ -57,9 +71,9 @@ def causality(module: nn.Module, context: Tensor | None = None) -> Check:
 def causal_reach(module: nn.Module, context: Tensor | None = None) -> Check:
     """A network's i-th parameters depend on every x_j before i: no mask is closed that should be open."""
     faults = []
-    nets = causal_nets(frozen_copy(module))
-    for name, net in nets:
-        found, before, positions = _dependence(net, context)
+    nets = _with_contexts(frozen_copy(module), context)
+    for name, net, given in nets:
+        found, before, positions = _dependence(net, given)
         missing = (before & ~(found > 0)).nonzero().tolist()
         faults += [f"{name}: parameters {int(positions[i])} do not depend on x_{j}" for i, j in missing]
     return at_most("causal reach", len(faults), 0, listed(faults, f"missing dependences in {len(nets)} nets"))
@@ -68,9 +82,9 @@ def causal_reach(module: nn.Module, context: Tensor | None = None) -> Check:
 def cached_steps(module: nn.Module, context: Tensor | None = None, *, bound: float = 1e-10) -> Check:
     """Stepping with a network's cache gives what a whole call for every position gives."""
     worst, where = 0.0, "every step"
-    nets = causal_nets(frozen_copy(module))
-    for name, net in nets:
-        x, given = _inputs(net, context, 4)
+    nets = _with_contexts(frozen_copy(module), context)
+    for name, net, seen in nets:
+        x, given = _inputs(net, seen, 4)
         plain = NaiveCausal(net)
         with torch.no_grad():
             cache, whole = net.start(x.shape[:-1], given), plain.start(x.shape[:-1], given)

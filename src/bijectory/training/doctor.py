@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from ..data.batches import Batch
 from ..transforms.base import Chain, Transform
@@ -92,6 +93,9 @@ def log_scales(update: Update, batch: Batch, step: int) -> dict[str, Tensor]:
         for module in maps:
             stack.enter_context(_watched_map("", module, seen))
         update.loss(few, step)
+    if not seen:
+        # The only maps estimate their log-dets, by a method of their own: one draw of it would be no scale.
+        return {}
     scales = [log_det.float() * (log_det.numel() / z.numel()) for z, log_det in (one.outputs for one in seen)]
     return {
         "log_scale_low": torch.stack([s.amin() for s in scales]).amin(),
@@ -136,7 +140,8 @@ def _bad_rows(tensors: list[Tensor]) -> Tensor:
 
 def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
-        return [value] if value.is_floating_point() else []
+        # Inside torch.func, as where a Jacobian is formed, values are wrapped and mean nothing once the call is over.
+        return [value] if value.is_floating_point() and not is_functorch_wrapped_tensor(value) else []
     return [t for part in value for t in _tensors(part)] if isinstance(value, tuple | list) else []
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import DomainError, InputError
 from ..numerics.reduce import sum_event
+from ..numerics.tracing import traced
 from .base import Inverse, Transform
 
 #: From the gradients of z and of log dz/dx to those of x and of the parameters.
@@ -191,7 +192,8 @@ class _Pointwise(Transform):
 
 
 def _require(inside: Tensor, values: Tensor, name: str, expected: str) -> None:
-    if not bool(inside.all()):
+    # Where nothing can be looked at, logarithms of what lies outside are NaN by themselves.
+    if not traced() and not bool(inside.all()):
         raise DomainError(
             f"{name}: expected values {expected}, got {values[~inside].flatten()[0].item():.6g}; "
             "values that round to the edge of the support have no finite preimage: use float64, or leave them out"

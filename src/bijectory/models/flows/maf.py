@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...distributions.base import Normal
 from ...nets.made import MADE
 from ...transforms.autoregressive import Autoregressive
 from ...transforms.base import Chain, Transform
@@ -12,6 +11,8 @@ from ...transforms.elementwise import Affine
 from ...transforms.normalise import Standardise
 from ..base import as_shape
 from ..flow import Flow
+from .bases import BaseChoice, as_base
+from .mixing import LinearChoice, mixing
 from .shapes import check_layers, vector_features
 
 
@@ -23,11 +24,15 @@ def maf(
     activation: str = "relu",
     squash: bool = True,
     scale: float = 3.0,
+    linear: LinearChoice = "none",
+    base: BaseChoice = "normal",
     context_dim: int = 0,
 ) -> Flow:
     """``depth`` affine autoregressive layers over MADE, the order reversed from one to the next.
 
         z_i = x_i · exp(s(x_{<i})) + t(x_{<i}),   |s| ≤ scale
+
+    ``linear`` puts a map that mixes the features before each layer: "permutation", "lu", "householder" or "orthogonal".
 
     Source: Papamakarios et al. 2017 (arXiv:1705.07057). Differs: a bounded log-scale, no batch normalisation between layers; data
     are standardised first.
@@ -41,6 +46,7 @@ def maf(
     elementwise = Affine(scale)
     transforms: list[Transform] = [Standardise(shape)]
     for layer in range(depth):
+        transforms += mixing(linear, features, layer)
         order = range(features) if layer % 2 == 0 else range(features - 1, -1, -1)
         net = MADE(
             features,
@@ -52,4 +58,4 @@ def maf(
             order=tuple(order),
         )
         transforms.append(Autoregressive(elementwise, net))
-    return Flow(Normal(shape), Chain(transforms), context_dim=context_dim)
+    return Flow(as_base(base, shape), Chain(transforms), context_dim=context_dim)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...distributions.base import Logistic
 from ...nets.made import MADE
 from ...numerics.mixture import Kind
 from ...transforms.autoregressive import Autoregressive
@@ -13,6 +12,7 @@ from ...transforms.mixtures import MixtureCDF
 from ...transforms.normalise import Standardise
 from ..base import as_shape
 from ..flow import Flow
+from .bases import BaseChoice, as_base
 from .shapes import check_layers, vector_features
 
 
@@ -25,6 +25,7 @@ def mixture_cdf(
     activation: str = "relu",
     squash: bool = True,
     weight_norm: bool = False,
+    base: BaseChoice = "logistic",
     context_dim: int = 0,
 ) -> Flow:
     """Each coordinate through the CDF of a mixture whose parameters depend on the coordinates before it.
@@ -52,4 +53,6 @@ def mixture_cdf(
         weight_norm=weight_norm,
     )
     shape = as_shape(features)
-    return Flow(Logistic(shape), Chain([Standardise(shape), Autoregressive(elementwise, net)]), context_dim=context_dim)
+    return Flow(
+        as_base(base, shape), Chain([Standardise(shape), Autoregressive(elementwise, net)]), context_dim=context_dim
+    )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from ...distributions.base import Logistic, Normal
-from ...errors import InputError
 from ...nets.mlp import MLP
 from ...transforms.base import Chain, Transform
 from ...transforms.coupling import Coupling, Partition
@@ -14,6 +11,7 @@ from ...transforms.elementwise import Shift
 from ...transforms.normalise import DiagonalScale, Standardise
 from ..base import as_shape
 from ..flow import Flow
+from .bases import BaseChoice, as_base
 from .shapes import check_layers, vector_features
 
 
@@ -24,7 +22,7 @@ def nice(
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
     squash: bool = False,
-    base: Literal["normal", "logistic"] = "normal",
+    base: BaseChoice = "normal",
     context_dim: int = 0,
 ) -> Flow:
     """``depth`` couplings z_B = x_B + t(x_A), even and odd coordinates moving in turn, then z = x · exp(s).
@@ -38,8 +36,6 @@ def nice(
     """
     features = vector_features(event_shape, least=2)
     check_layers(depth, hidden)
-    if base not in ("logistic", "normal"):
-        raise InputError(f"base: expected 'normal' or 'logistic', got {base!r}")
     shape = as_shape(features)
     transforms: list[Transform] = [Standardise(shape)]
     for layer in range(depth):
@@ -54,4 +50,4 @@ def nice(
         )
         transforms.append(Coupling(partition, Shift(), net))
     transforms.append(DiagonalScale(shape))
-    return Flow(Logistic(shape) if base == "logistic" else Normal(shape), Chain(transforms), context_dim=context_dim)
+    return Flow(as_base(base, shape), Chain(transforms), context_dim=context_dim)

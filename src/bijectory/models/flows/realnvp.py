@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from ...distributions.base import Logistic, Normal
-from ...errors import InputError
 from ...nets.mlp import MLP
 from ...transforms.base import Chain, Transform
 from ...transforms.coupling import Coupling, Partition
@@ -14,6 +11,7 @@ from ...transforms.elementwise import Affine
 from ...transforms.normalise import ActNorm, Standardise
 from ..base import as_shape
 from ..flow import Flow
+from .bases import BaseChoice, as_base
 from .shapes import check_layers, vector_features
 
 
@@ -25,7 +23,7 @@ def realnvp(
     activation: str = "relu",
     squash: bool = True,
     scale: float = 2.0,
-    base: Literal["logistic", "normal"] = "logistic",
+    base: BaseChoice = "logistic",
     actnorm: bool = True,
     weight_norm: bool = False,
     context_dim: int = 0,
@@ -45,8 +43,6 @@ def realnvp(
     """
     features = vector_features(event_shape, least=2)
     check_layers(depth, hidden)
-    if base not in ("logistic", "normal"):
-        raise InputError(f"base: expected 'logistic' or 'normal', got {base!r}")
     shape = as_shape(features)
     elementwise = Affine(scale)
     transforms: list[Transform] = [Standardise(shape)]
@@ -64,5 +60,4 @@ def realnvp(
         transforms.append(Coupling(partition, elementwise, net))
         if actnorm:
             transforms.append(ActNorm(shape))
-    density = Logistic(shape) if base == "logistic" else Normal(shape)
-    return Flow(density, Chain(transforms), context_dim=context_dim)
+    return Flow(as_base(base, shape), Chain(transforms), context_dim=context_dim)

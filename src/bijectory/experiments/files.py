@@ -1,0 +1,54 @@
+"""Rows and contexts of a run from a person's file, each column found by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.columns import listed
+from ..data.tables import read_table
+from ..errors import InputError
+from .record import Run
+from .use import context_columns
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Rows x (rows, columns) of a file, their contexts (rows, features) or None, and the columns nobody asked for."""
+
+    x: NDArray[np.float64]
+    context: NDArray[np.float64] | None
+    ignored: tuple[str, ...]
+
+
+def read_rows(record: Run, file: Path) -> FileRows:
+    """The run's columns from a file, and those of its context where its model is conditional.
+
+    Raises DataError where a column is missing, naming it and those there are, or a value is no finite number.
+    """
+    columns, given = tuple(record.settings["columns"]), context_columns(record)
+    table = read_table(file, columns=[*columns, *given])
+    x, context = table.values[:, : len(columns)], table.values[:, len(columns) :]
+    return FileRows(np.ascontiguousarray(x), np.ascontiguousarray(context) if given else None, table.ignored)
+
+
+def read_context(record: Run, file: Path | None) -> NDArray[np.float64] | None:
+    """The contexts (rows, features) that a conditional run samples for; None for a run without a context.
+
+    Raises InputError where a conditional run is given no file, or an unconditional one is given one; DataError for a bad file.
+    """
+    columns = context_columns(record)
+    if file is None and columns:
+        raise InputError(
+            f"{record.path}: is conditional on {listed(columns)}; name a file that has these columns with --context FILE"
+        )
+    if file is None:
+        return None
+    if not columns:
+        raise InputError(
+            f"{record.path}: its model is not conditional, so --context {file} has no meaning; leave it out"
+        )
+    return read_table(file, columns=columns).values

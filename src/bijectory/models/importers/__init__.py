@@ -1,0 +1,1 @@
+"""Flows of other libraries, rebuilt from our own parts with equal densities; the libraries themselves are never imported."""

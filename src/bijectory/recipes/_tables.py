@@ -1,0 +1,111 @@
+"""What recipes on tables share: flows over vectors by name, a cosine to zero, an exact model trained by an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+
+from ..data.batches import Noise
+from ..models.estimated import EstimatedFlow
+from ..models.flow import Flow
+from ..models.flows.ffjord import ffjord
+from ..models.flows.iaf import iaf
+from ..models.flows.maf import maf
+from ..models.flows.mixture_cdf import mixture_cdf
+from ..models.flows.nsf import nsf
+from ..training.objectives.adam import AdamSettings
+from ..training.objectives.estimate import maximum_estimate
+from ..training.objectives.likelihood import maximum_likelihood
+from ..training.schedule import warmup_cosine
+from ..training.update import Update
+from ..transforms.base import Chain, Transform
+from ..transforms.continuous import Continuous
+
+FlowName = Literal["nsf", "maf", "iaf", "ffjord", "mixture_cdf"]
+
+
+class Size(NamedTuple):
+    """How large a flow is; what a flow has no use for is left aside. ``ode_steps`` is a continuous flow's."""
+
+    depth: int = 5
+    hidden: tuple[int, ...] = (128, 128)
+    bins: int = 8
+    components: int = 8
+    ode_steps: int = 8
+
+
+class Training(NamedTuple):
+    """How long a recipe for a table trains, and how fast it learns."""
+
+    steps: int
+    batch: int
+    rate: float
+    weight_decay: float = 0.0
+    average: float | None = 0.999
+
+
+def vector_flow(name: FlowName, features: int, size: Size, context_dim: int = 0) -> Flow:
+    """A flow over vectors: affine maps or splines in autoregression, a mixture's CDF, or a continuous flow with its exact trace."""
+    if name == "maf":
+        return maf(features, depth=size.depth, hidden=size.hidden, context_dim=context_dim)
+    if name == "iaf":
+        return iaf(features, depth=size.depth, hidden=size.hidden, context_dim=context_dim)
+    if name == "ffjord":
+        return ffjord(features, hidden=size.hidden, steps=size.ode_steps, context_dim=context_dim)
+    if name == "mixture_cdf":
+        return mixture_cdf(features, components=size.components, hidden=size.hidden, context_dim=context_dim)
+    return nsf(
+        features,
+        depth=size.depth,
+        bins=size.bins,
+        hidden=size.hidden,
+        structure="autoregressive",
+        context_dim=context_dim,
+    )
+
+
+def objective(training: Training) -> Callable[[Flow], list[Update]]:
+    """Maximum likelihood; of a continuous flow the maximum of Hutchinson's estimate, at a D-th of the cost of its exact trace."""
+    schedule = warmup_cosine(training.steps, warmup=min(100, training.steps // 10))
+    settings: AdamSettings = {
+        "rate": training.rate,
+        "schedule": schedule,
+        "clip": 1.0,
+        "weight_decay": training.weight_decay,
+        "average": training.average,
+    }
+
+    def updates(model: Flow) -> list[Update]:
+        if is_continuous(model):
+            return maximum_estimate(estimated(model), **settings)
+        return maximum_likelihood(model, **settings)
+
+    return updates
+
+
+def is_continuous(model: Flow) -> bool:
+    """Whether a continuous part's trace is what the model spends its time on."""
+    return any(isinstance(part, Continuous) for part in model.transform.modules())
+
+
+def estimated(model: Flow) -> EstimatedFlow:
+    """The same flow, on the same weights, with Hutchinson's estimate in place of its continuous parts' exact traces."""
+    if not isinstance(model.transform, Chain):
+        raise TypeError(f"a continuous flow is a Chain of parts, got {type(model.transform).__name__}")
+    parts: list[Transform] = []
+    for part in model.transform.transforms:
+        if isinstance(part, Continuous):
+            part = Continuous(
+                part.field, trace="hutchinson", steps=part.steps, solver=part.solver, rtol=part.rtol, atol=part.atol
+            )
+        assert isinstance(part, Transform)
+        parts.append(part)
+    return EstimatedFlow(model.base, Chain(parts), context_dim=model.context_dim)
+
+
+def estimate_noise(model: Flow) -> Noise:
+    """What Hutchinson's estimate consumes, drawn with each batch; nothing is drawn for a flow without continuous parts."""
+    size = estimated(model).noise_size if is_continuous(model) else 0
+    return lambda rows, generator: torch.rand(rows, size, generator=generator, device=generator.device)

@@ -1,0 +1,56 @@
+"""Recipes on tables beyond their defaults: every flow trains, a continuous one on the weights that are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bijectory.experiments.run import train
+from bijectory.experiments.use import load
+from bijectory.recipes._tables import Size, Training, estimate_noise, estimated, objective, vector_flow
+from bijectory.recipes.bsds300 import PUBLISHED, bsds300
+from bijectory.recipes.regression import EXPECTED, regression
+from bijectory.recipes.uci_density import GAUSSIAN, uci_density
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["regression", "flow=mixture_cdf"],
+        ["regression", "flow=maf"],
+        ["uci_density", "flow=maf", "table=bike"],
+        ["maf_against_iaf", "direction=iaf", "table=bike"],
+    ],
+    ids=" ".join,
+)
+def test_other_flows_train(words: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(words[0], assignments=[*words[1:], "smoke=true"], run=run)
+    assert load(run).model.event_shape
+
+
+def test_a_continuous_flow_learns_by_the_estimate_of_its_own_weights() -> None:
+    torch.manual_seed(0)
+    model = vector_flow("ffjord", 3, Size(hidden=(8,), ode_steps=4))
+    twin = estimated(model)
+    assert {id(p) for p in model.parameters()} == {id(p) for p in twin.parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    x = torch.randn(6, 3)
+    noise = estimate_noise(model)(400 * 6, torch.Generator().manual_seed(0)).reshape(400, 6, -1)
+    with torch.no_grad():
+        estimates = torch.stack([twin.log_prob_estimate(x, noise=one) for one in noise])
+        exact = model.log_prob(x)
+    error = estimates.std(0) / len(estimates) ** 0.5
+    assert ((estimates.mean(0) - exact).abs() < 4.5 * error + 1e-5).all()
+    (update,) = objective(Training(10, 6, 1e-3))(model)
+    assert update.name == "estimate"
+
+
+def test_every_table_and_flow_has_its_expectation() -> None:
+    assert all(regression(table=table).expect is not None for table in EXPECTED)  # type: ignore[arg-type]
+    assert all(uci_density(table=table).expect is not None for table in GAUSSIAN)  # type: ignore[arg-type]
+    assert all(bsds300(flow=flow).expect is not None for flow in PUBLISHED)  # type: ignore[arg-type]
