@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 TARGET = HERE / "results" / "nats.json"
 TABLES = ("bike", "parkinsons", "bsds300", "california")
 FLOWS = ("nsf", "maf")
-LIBRARIES = ("bijectory", "zuko", "nflows")
+LIBRARIES = ("bijectory", "bijectory, plain", "zuko", "nflows")
 BATCH, RATE, CLIP, LOOK = 512, 1e-3, 5.0, 100
 
 
@@ -77,12 +77,14 @@ def _numbers(path: Path) -> np.ndarray:
 
 def build(library: str, flow: str, features: int, train: Tensor) -> tuple[nn.Module, Callable[[Tensor], Tensor], str]:
     """A library's flow, its log-density, and what it is made of."""
-    if library == "bijectory":
+    if library.startswith("bijectory"):
         import bijectory
 
-        model = {"nsf": bijectory.nsf, "maf": bijectory.maf}[flow](features)
+        # Our default mixes the features between layers by an LU map, as the paper of NSF does; plain leaves it out, as these peers do.
+        linear: Any = "none" if library.endswith("plain") else "lu"
+        model = {"nsf": bijectory.nsf, "maf": bijectory.maf}[flow](features, linear=linear)
         bijectory.initialise(model, train[: BATCH * 16])
-        return model, model.log_prob, f"bijectory.{flow}({features})"
+        return model, model.log_prob, f"bijectory.{flow}({features}, linear={linear!r})"
     from vector_peers import VECTORS
 
     peer = VECTORS[flow][library](features)

@@ -27,9 +27,9 @@ PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", 
 #: A library that took over this many times the best's seconds in the first round is timed to 2,000 steps, or to 0.02 nats, only once.
 BEHIND = 1.4
 ROWS = ("steps", "smiley", "guards", "nsf", "maf", "maf64")
-#: Whom rows B and C find a class in; FrEIA has no autoregression, pyro no coupling of splines on vectors, distrax no networks.
+#: Whom rows B and C find a class in. FrEIA has no splines on vectors and no autoregression, pyro no coupling of splines, distrax no nets.
 VECTORS = {
-    "nsf": ("zuko", "nflows", "normflows", "FrEIA", "flowjax"),
+    "nsf": ("zuko", "nflows", "normflows", "flowjax"),
     "maf": ("zuko", "nflows", "normflows", "pyro", "flowjax"),
 }
 
@@ -54,7 +54,7 @@ def main() -> None:
             started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
             minutes = round((time.monotonic() - started) / 60, 1)
-            measured[row] = {"date": time.strftime("%Y-%m-%d"), "load before": load, "minutes": minutes}
+            measured[row] = {"rounds": arguments.rounds, "date": time.strftime("%Y-%m-%d"), "load before": load, "minutes": minutes}
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 

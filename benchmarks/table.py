@@ -84,22 +84,108 @@ def headline(found: dict[str, Any]) -> list[tuple[str, str, str, float, list[flo
     return rows
 
 
+#: Rows B and C: results, what they count, its words, must and aim. Whose best: of all peers.
+VECTOR_ROWS = (
+    ("nsf", "steps", "B · NSF, D = 8: training steps/s, batch 512, compiled", "1.4", "1.8"),
+    ("maf", "steps", "B · MAF, D = 21: training steps/s, batch 512, compiled", "1.7", "2"),
+    ("nsf", "log_prob", "B · NSF, D = 8: log_prob of 10,000 rows", "1.05", "1.3"),
+    ("maf", "log_prob", "B · MAF, D = 21: log_prob of 10,000 rows", "0.95", "1.1"),
+    ("nsf", "sample 10000", "B · NSF, D = 8: 10,000 samples", None, None),
+    ("maf", "sample 10000", "C · MAF, D = 21: 10,000 samples", "7", "12"),
+    ("maf64", "sample 1000", "C · MAF, D = 64: 1,000 samples", "5", "12"),
+    ("maf64", "sample 10000", "C · MAF, D = 64: 10,000 samples", None, None),
+)
+
+
+def vector_lines(found: dict[str, Any]) -> list[str]:
+    """The rows over longer vectors: our better mode over the best torch peer, and over the best of all, within each round."""
+    lines = [
+        "| row | must | aim | over the best torch peer | over the best of all peers | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, key, what, must, aim in VECTOR_ROWS:
+        if row not in found:
+            continue
+        speed = {name: by_round(runs, key) for name, runs in found[row].items()}
+        speed = {name: values for name, values in speed.items() if values}
+        mine = [name for name in OURS if name in speed]
+        ours = speed[
+            "compiled" if key == "steps" else max(mine, key=lambda name: statistics.median(speed[name].values()))
+        ]
+        cells = []
+        for peers in (TORCH_PEERS, PEERS):
+            middle, each, name = ratios(ours, {peer: speed[peer] for peer in peers if peer in speed}, True)
+            cells.append((middle, f"{middle:.2f} ({min(each):.2f}..{max(each):.2f}), {name}"))
+        verdict = "" if must is None else _verdict(cells[0][0], must, aim) + "; " + _verdict(cells[1][0], must, aim)
+        lines.append(f"| {what} | {must or '–'} | {aim or '–'} | {cells[0][1]} | {cells[1][1]} | {verdict} |")
+    lines += [
+        "",
+        "| library | row | steps/s | log_prob/s, 10,000 rows | samples: calls/s | parameters | made of |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in dict.fromkeys(row for row, *_ in VECTOR_ROWS):
+        for name, runs in found.get(row, {}).items():
+            label = f"bijectory, {name}" if name in OURS else name
+            if "failed" in runs[0]:
+                lines.append(f"| {label} | {row} | failed | | | | {runs[0]['failed'][-120:]!r} |")
+                continue
+            draws = "; ".join(
+                f"{key.removeprefix('sample ')}: {spread([run[key] for run in runs], 2)}"
+                for key in runs[0]
+                if key.startswith("sample")
+            )
+            steps, density = ([run[key] for run in runs if key in run] for key in ("steps", "log_prob"))
+            cells = [
+                label,
+                row,
+                spread(steps),
+                spread(density, 1),
+                draws,
+                str(runs[0]["parameters"]),
+                runs[0]["made_of"],
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _verdict(middle: float, must: str, aim: str | None) -> str:
+    return "aim reached" if middle >= float(aim or must) else "must reached" if middle >= float(must) else "**missed**"
+
+
+def nats_lines(found: dict[str, Any]) -> list[str]:
+    """Test nats of equal flows; what is better than the best of the peers stands with the paired difference."""
+    lines = [
+        "| table, flow | bijectory | without LU | zuko | nflows | ours better than zuko by | than nflows by | parameters |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for key in dict.fromkeys(" ".join(name.split(" ")[:2]) for name in found):
+        one = {name: found.get(f"{key} {name}") for name in ("bijectory", "bijectory, plain", "zuko", "nflows")}
+        if any(about is None for about in one.values()):
+            continue
+        nats = [f"{about['nats']:.3f}" for about in one.values()]
+        better = [f"{one[n]['ours better by']:.3f} ± {one[n]['paired stderr']:.3f}" for n in ("zuko", "nflows")]
+        counts = ", ".join(str(about["parameters"]) for about in one.values())
+        lines.append("| " + " | ".join([key.replace(" ", ", "), *nats, *better, counts]) + " |")
+    return lines
+
+
 def generated(found: dict[str, Any]) -> str:
     """The tables of one results file, as Markdown."""
     made = found["made"]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     when = "; ".join(
-        f"{row}: {note['date']}, {note['minutes']} minutes, load {note['load before'][0]} before the start"
+        f"{row}: {note['date']}, {note.get('rounds', made['rounds'])} rounds, {note['minutes']} minutes, load "
+        f"{note['load before'][0]} before the start"
         for row, note in made["measured"].items()
     )
     lines = [
-        f"{made['threads']} thread(s), {made['rounds']} rounds, {made['machine']}, Python {made['python']} ({when}). {versions}.",
+        f"{made['threads']} thread(s), {made['machine']}, Python {made['python']} ({when}). {versions}.",
         "",
         "| row | must | aim | measured: median (least..largest round) | best peer | |",
         "|---|---|---|---|---|---|",
     ]
     for what, must, aim, middle, each, name in headline(found):
-        verdict = "aim reached" if middle >= float(aim) else "must reached" if middle >= float(must) else "**missed**"
+        verdict = _verdict(middle, must, aim)
         lines.append(
             f"| {what} | {must} | {aim} | {middle:.2f} ({min(each):.2f}..{max(each):.2f}) | {name} | {verdict} |"
         )
@@ -109,6 +195,8 @@ def generated(found: dict[str, Any]) -> str:
         lines += ["", *_smiley(found["smiley"])]
     if "guards" in found:
         lines += ["", *_guards(found["guards"])]
+    if any(row in found for row, *_ in VECTOR_ROWS):
+        lines += ["", *vector_lines(found)]
     return "\n".join(lines)
 
 
@@ -240,6 +328,8 @@ def main() -> None:
         parts.append(generated(found))
         if {"steps", "smiley"} <= found.keys() and not path.stem.startswith("threads2"):
             plot(found, PAGE.parent / "images" / "benchmarks.png")
+    if (nats := HERE / "results" / "nats.json").exists():
+        parts.append("\n".join(nats_lines(json.loads(nats.read_text()))))
     text = PAGE.read_text()
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     PAGE.write_text(before + "\n" + "\n\n---\n\n".join(parts) + "\n" + after)

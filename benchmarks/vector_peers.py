@@ -91,30 +91,10 @@ def normflows_maf(features: int) -> Peer:
     parts: list[nn.Module] = []
     for _ in range(DEPTH):
         layer = nf.flows.MaskedAffineAutoregressive(features, WIDTH, num_blocks=1, use_residual_blocks=False)
-        parts += [layer, nf.flows.Permute(features, mode="shuffle")]
+        # As it comes its one-pass direction is sampling, which makes it an IAF.
+        parts += [nf.flows.Reverse(layer), nf.flows.Permute(features, mode="shuffle")]
     flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(features, trainable=False), parts)
-    return _normflows(flow, "5 MaskedAffineAutoregressive(128, num_blocks=1, use_residual_blocks=False)")
-
-
-def freia_nsf(features: int) -> Peer:
-    """FrEIA's rational-quadratic spline block, which transforms both halves in turn unless split by an all-in-one block."""
-    import FrEIA.framework as ff
-    import FrEIA.modules as fm
-
-    def net(inputs: int, outputs: int) -> nn.Module:
-        middle = [nn.Linear(inputs, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()]
-        return nn.Sequential(*middle, nn.Linear(WIDTH, outputs))
-
-    flow = ff.SequenceINN(features)
-    for _ in range(DEPTH):
-        flow.append(fm.RationalQuadraticSpline, subnet_constructor=net, bins=BINS)
-    constant = 0.9189385332046727 * features
-
-    def log_prob(x: Tensor) -> Tensor:
-        z, log_det = flow(x)
-        return -0.5 * (z * z).sum(-1) - constant + log_det
-
-    return Peer(flow, log_prob, flow, lambda z: flow(z, rev=True)[0], "5 RationalQuadraticSpline(bins=8)")
+    return _normflows(flow, "5 Reverse(MaskedAffineAutoregressive(128, num_blocks=1, use_residual_blocks=False))")
 
 
 def pyro_maf(features: int) -> Peer:
@@ -146,6 +126,6 @@ def pyro_maf(features: int) -> Peer:
 
 
 VECTORS: dict[str, dict[str, Callable[[int], Peer]]] = {
-    "nsf": {"zuko": zuko_nsf, "nflows": nflows_nsf, "normflows": normflows_nsf, "FrEIA": freia_nsf},
+    "nsf": {"zuko": zuko_nsf, "nflows": nflows_nsf, "normflows": normflows_nsf},
     "maf": {"zuko": zuko_maf, "nflows": nflows_maf, "normflows": normflows_maf, "pyro": pyro_maf},
 }

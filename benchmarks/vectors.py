@@ -49,9 +49,9 @@ def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
     if library in ("eager", "compiled"):
         import bijectory
 
-        flow = {"nsf": bijectory.nsf, "maf": bijectory.maf}[kind](features)
+        flow = {"nsf": bijectory.nsf, "maf": bijectory.maf}[kind](features, linear="none")
         module, log_prob, decode = flow, flow.log_prob, flow.decode
-        found["made_of"] = f"{kind}({features}) with its defaults, through fit"
+        found["made_of"] = f"{kind}({features}, linear='none'), through fit"
         if batch:
             found["steps"] = _fitted(flow, x, batch, library == "compiled")
         if library == "compiled" and rows:
@@ -73,10 +73,10 @@ def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
     found["parameters"] = sum(p.numel() for p in module.parameters() if p.requires_grad)
     with torch.no_grad():
         if rows:
-            found["log_prob"] = rate_of(lambda: log_prob(x))
+            # Clones here and below: pyro remembers the last x and what it came to.
+            found["log_prob"] = rate_of(lambda: log_prob(x.clone()))
         for count_of in draws:
             z = torch.randn(count_of, features)
-            # Clones: pyro remembers which x a z came from.
             found[f"sample {count_of}"] = rate_of(lambda z=z: decode(z.clone()))
     return found
 

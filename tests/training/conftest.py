@@ -179,7 +179,7 @@ def outcome(run: Path) -> dict[str, Any]:
         found |= {f"{name} {k}": v.numpy().tobytes() for k, v in tensors.items() if k != "seconds"}
     for path in (run / "arrays").iterdir():
         with np.load(path, allow_pickle=False) as arrays:
-            found |= {f"{path.name} {k}": arrays[k].tobytes() for k in arrays.files}
+            found |= {f"{path.name} {k}": arrays[k].tobytes() for k in arrays.files if k != "seconds"}
     return {**found, "result": {**json.loads((run / "result.json").read_text()), "seconds": None}}
 
 

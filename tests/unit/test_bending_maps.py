@@ -98,6 +98,10 @@ def test_what_cannot_be_made_is_refused(make: Callable[[], object], message: str
         make()
 
 
-def test_without_a_linear_map_a_flow_keeps_its_names() -> None:
-    assert list(bj.maf(3).state_dict()) == list(bj.maf(3, linear="none").state_dict())
-    assert not any(isinstance(part, (bj.LULinear, bj.Householder, bj.Orthogonal)) for part in bj.nsf(3).modules())
+@pytest.mark.parametrize("make", [bj.maf, bj.nsf])
+def test_features_are_mixed_by_lu_unless_there_is_nothing_to_mix(make: Callable[..., bj.Flow]) -> None:
+    def mixed(flow: bj.Flow) -> bool:
+        return any(isinstance(part, bj.LULinear) for part in flow.modules())
+
+    assert mixed(make(3)) and not mixed(make(3, linear="none")) and not mixed(make(1))
+    assert not mixed(bj.nsf(2, boundary="circular"))

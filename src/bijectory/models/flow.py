@@ -12,6 +12,21 @@ from ..errors import InputError, ShapeError
 from ..transforms.base import DataInitialised, Transform
 from .base import LatentModel, as_shape
 
+#: Rows of which a processor's cache holds a hidden layer or two: 10,000 rows of a MAF with 128 units took 86 ms at once, 44 in pieces.
+PIECE = 2048
+
+
+def _many_vectors(x: Tensor) -> bool:
+    """Whether the rows of x are better taken piece by piece: many of them, on a processor with caches, and nobody looks on."""
+    return (
+        not torch.compiler.is_compiling()
+        and x.dim() == 2
+        and len(x) >= 2 * PIECE
+        and x.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
 
 class Flow(LatentModel, DataInitialised):
     """log p(x | c) = log p_base(f(x; c)) + log|det ∂f/∂x|, exactly.
@@ -43,6 +58,13 @@ class Flow(LatentModel, DataInitialised):
         """Exact joint log density in nats: x (*batch, *event), context (*batch, features) -> (*batch)."""
         self.check_event(x)
         self._check_context(context)
+        if _many_vectors(x):
+            pieces = x.split(PIECE)
+            given = [None] * len(pieces) if context is None else context.expand(len(x), -1).split(PIECE)
+            return torch.cat([self._log_prob(*pair) for pair in zip(pieces, given, strict=True)])
+        return self._log_prob(x, context)
+
+    def _log_prob(self, x: Tensor, context: Tensor | None) -> Tensor:
         z, log_det = self.transform.forward_and_log_det(x, context)
         return self.base.log_prob(z, context) + log_det
 

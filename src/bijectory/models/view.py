@@ -73,7 +73,9 @@ class ModelDistribution(Distribution):
                 + (f"{tuple(context.shape)}" if context is not None else "none")
             )
         batch = torch.Size() if context is None else context.shape[:-1]
-        super().__init__(batch, torch.Size(model.event_shape), validate_args=validate_args)
+        # Not torch's own default: the first torch.compile of a process switches that off for every distribution.
+        checked = __debug__ if validate_args is None else validate_args
+        super().__init__(batch, torch.Size(model.event_shape), validate_args=checked)
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]

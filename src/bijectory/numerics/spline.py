@@ -67,9 +67,10 @@ def rational_quadratic(
     # A harmless point stands in for those outside: `where` alone would let their overflow turn gradients into NaN.
     safe = torch.where(inside, x, first)
     index = (safe >= searched[1:-1]).sum(0, keepdim=True)
-    x0, x1 = _gather_pair(x_knots, index)
-    y0, y1 = _gather_pair(y_knots, index)
-    d0, d1 = _gather_pair(slopes, index)
+    pair = torch.cat([index, index + 1])
+    (x0, x1), (y0, y1), (d0, d1) = (
+        torch.gather(knots.expand(len(knots), *index.shape[1:]), 0, pair) for knots in (x_knots, y_knots, slopes)
+    )
     width, height = x1 - x0, y1 - y0
     secant = height / width
     a, b = d0 / secant, d1 / secant
@@ -98,8 +99,3 @@ def rational_quadratic(
     value = torch.where(inside, value_inside, value_tail)
     log_slope = torch.where(inside, log_inside, torch.log(tail_slope))
     return value, -log_slope if inverse else log_slope
-
-
-def _gather_pair(knots: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    pair = torch.gather(knots.expand(len(knots), *index.shape[1:]), 0, torch.cat([index, index + 1]))
-    return pair[0], pair[1]

@@ -34,7 +34,9 @@ def checkerboard_nsf(
     """
     return toy_recipe(
         "checkerboard",
-        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden, floor=floor),
+        lambda schema: nsf(
+            schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden, floor=floor, linear="none"
+        ),
         entropy=3.4657,
         tolerance=0.05,
         minutes=4,

@@ -30,7 +30,7 @@ def eight_gaussians_maf(
     """
     return toy_recipe(
         "eight_gaussians",
-        lambda schema: maf(schema.event_shape, depth=depth, hidden=hidden),
+        lambda schema: maf(schema.event_shape, depth=depth, hidden=hidden, linear="none"),
         entropy=2.8319,
         tolerance=0.03,
         minutes=3,

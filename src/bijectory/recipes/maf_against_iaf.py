@@ -47,7 +47,7 @@ def maf_against_iaf(
     """
     if smoke:
         steps, batch, hidden, depth = 20, 64, (48,), 1
-    size = Size(depth, hidden)
+    size = Size(depth, hidden, linear="none")  # a map between layers would be another one read backwards
 
     def cost(model: Flow, splits: Splits) -> CostPictures:
         x = splits.test.x

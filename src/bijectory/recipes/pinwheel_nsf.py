@@ -32,7 +32,7 @@ def pinwheel_nsf(
     """
     return toy_recipe(
         "pinwheel",
-        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden),
+        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden, linear="none"),
         entropy=2.3178,
         tolerance=0.03,
         minutes=4,

@@ -32,7 +32,7 @@ def spirals_nsf(
     """
     return toy_recipe(
         "spirals",
-        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden),
+        lambda schema: nsf(schema.event_shape, depth=2 if smoke else depth, bins=bins, hidden=hidden, linear="none"),
         entropy=2.6454,
         tolerance=0.05,
         minutes=4,

@@ -110,13 +110,15 @@ class Autoregressive(Transform):
         narrow = nullcontext() if self.precision is None else torch.autocast(z.device.type, self.precision)
         with narrow:
             cache = self.net.start(z.shape[:-1], context)
+        # A row for each position: numbers D apart cost a small operation ten times as much as neighbours.
+        given = z.movedim(-1, 0).contiguous().unbind(0)
         columns: list[Tensor | None] = [None] * z.shape[-1]
         total: Tensor | None = None
         previous: Tensor | None = None
         for position in self.net.order:
             with narrow:
                 params, cache = self.net.step(cache, previous)
-            previous, log_slope = self.elementwise.inverse(z[..., position], params.to(z.dtype))
+            previous, log_slope = self.elementwise.inverse(given[position], params.to(z.dtype))
             columns[position] = previous
             total = log_slope if total is None else total + log_slope
         assert total is not None

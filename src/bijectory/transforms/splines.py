@@ -32,7 +32,11 @@ class RationalQuadraticSpline(Elementwise):
         self.num_params = 3 * bins - 1
 
     def _knots(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        widths, heights, slopes = params.split([self.bins, self.bins, self.bins - 1], -1)
+        # Each parameter of all splines in one row, for what comes; of two dimensions torch transposes block by block, of more one by one,
+        # which took a fifth of a log_prob.
+        batch = params.shape[:-1]
+        rows = params.reshape(batch.numel(), self.num_params).t().contiguous().reshape(self.num_params, *batch)
+        widths, heights, slopes = rows.movedim(0, -1).split([self.bins, self.bins, self.bins - 1], -1)
         return unconstrained_knots(widths, heights, slopes, bound=self.bound, min_bin=self.floor, min_slope=self.floor)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def nsf(
     floor: float = 1e-3,
     structure: Literal["coupling", "autoregressive"] = "coupling",
     boundary: Literal["linear", "circular"] = "linear",
-    linear: LinearChoice = "none",
+    linear: LinearChoice | None = None,
     base: BaseChoice | None = None,
     context_dim: int = 0,
 ) -> Flow:
@@ -46,12 +46,12 @@ def nsf(
     ``bound`` are left aside, and other numbers are refused by DomainError. The base is normal where none is given, on circles uniform;
     another one for circles is a ``Uniform`` or a flow on the same circles.
 
-    ``linear`` puts a map that mixes the features before each layer, "lu" that of the paper, a fixed permutation and a trained LU map;
-    "permutation", "householder" and "orthogonal" are others. Angles cannot be mixed so.
+    ``linear`` is the map that mixes the features before each layer: where none is given "lu", that of the paper, a fixed permutation and a
+    trained LU map; "permutation", "householder", "orthogonal" and "none" are others. Angles cannot be mixed so, and are not.
 
     Source: Durkan et al. 2019 (arXiv:1906.04032); Rezende et al. 2020 (arXiv:2002.02428) for circles. Differs: partitions
-    take turns and orders are reversed, and there is no learned LU between layers unless asked for; plain MLPs instead of residual nets;
-    data are standardised first (call ``bijectory.initialise``).
+    take turns and orders are reversed, as well as mixed; plain MLPs instead of residual nets; data are standardised first (call
+    ``bijectory.initialise``).
     A single feature has nothing to couple with, so it is always autoregressive.
 
     >>> flow = nsf(2)
@@ -66,6 +66,7 @@ def nsf(
     if boundary not in ("linear", "circular"):
         raise InputError(f"boundary: expected 'linear' or 'circular', got {boundary!r}")
     circular = boundary == "circular"
+    linear = ("none" if circular else "lu") if linear is None else linear
     if circular and linear != "none":
         raise InputError(f"linear: expected 'none' for angles, got {linear!r}; sums of angles jump where a turn ends")
     chosen = circular_base(base, shape) if circular else as_base("normal" if base is None else base, shape)
