@@ -85,7 +85,8 @@ class MADE(nn.Module):
         if sorted(self.order) != list(range(features)):
             raise InputError(f"order: expected each of 0..{features - 1} once, got {self.order}")
         self.features, self.num_params, self.context_dim = features, num_params, context_dim
-        self.activation = activation_named(activation)
+        # In place, as the MLP's: a layer's output is read by nobody else.
+        self.activation = torch.relu_ if activation == "relu" else activation_named(activation)
         lowest = 0 if context_dim else 1
         # One feature without context depends on nothing: hidden units would be weights that no gradient ever reaches.
         self.widths = tuple(hidden) if features > 1 or context_dim else ()
@@ -171,7 +172,7 @@ class MADE(nn.Module):
         """Some units of a layer before their activation, (last − first, rows), from those units below that are known."""
         bias = cache.biases[layer][first:last]
         if below is None:
-            return bias.expand(-1, math.prod(cache.batch))
+            return bias.repeat(1, math.prod(cache.batch))
         return torch.addmm(bias, cache.weights[layer][first:last, : len(below)], below)
 
 
