@@ -11,6 +11,7 @@ from bijectory.experiments.run import train
 from bijectory.experiments.use import load
 from bijectory.recipes._tables import Size, Training, estimate_noise, estimated, objective, vector_flow
 from bijectory.recipes.bsds300 import PUBLISHED, bsds300
+from bijectory.recipes.maf_against_iaf import maf_against_iaf
 from bijectory.recipes.regression import EXPECTED, regression
 from bijectory.recipes.uci_density import GAUSSIAN, uci_density
 
@@ -48,6 +49,11 @@ def test_a_continuous_flow_learns_by_the_estimate_of_its_own_weights() -> None:
     assert ((estimates.mean(0) - exact).abs() < 4.5 * error + 1e-5).all()
     (update,) = objective(Training(10, 6, 1e-3))(model)
     assert update.name == "estimate"
+
+
+def test_a_smoke_run_on_other_rows_promises_no_figure() -> None:
+    for recipe in (bsds300, maf_against_iaf, regression, uci_density):
+        assert recipe(smoke=True).expect is None and recipe().expect is not None
 
 
 def test_every_table_and_flow_has_its_expectation() -> None:

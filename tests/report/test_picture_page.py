@@ -61,7 +61,7 @@ def score(run: Path, name: str) -> dict[str, float]:
 def test_every_deliverable_is_there_and_no_density(page: str) -> None:
     assert headings(page) == [
         "Learning",
-        "Published, and ours",
+        "Expected, and ours",
         "Scores",
         "Samples",
         "Interpolations",

@@ -13,7 +13,7 @@ import bijectory as bj
 from bijectory.distributions.base import Base
 from bijectory.errors import InputError, ShapeError
 from bijectory.models.flows.bases import as_base, circular_base
-from bijectory.numerics.student import student_t_cdf
+from bijectory.numerics.student import log_gamma_half_step, student_t_cdf
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -96,6 +96,17 @@ def test_student_t_against_scipy(df: float) -> None:
     assert torch.allclose(log_prob, torch.from_numpy(scipy.stats.t.logpdf(finite.numpy(), df)), rtol=1e-9, atol=1e-9)
 
 
+def test_student_t_of_very_many_degrees_is_normal() -> None:
+    t = torch.linspace(-6, 6, 25).double()[:, None]
+    base = bj.StudentT((1,), 1e10)
+    torch.testing.assert_close(base.log_prob(t), bj.Normal((1,)).log_prob(t), atol=1e-7, rtol=0)
+    # 1e-10 is what tells the two apart; the rest is 1 − x of the fraction, where x = ν / (ν + t²) is 1 to nine digits.
+    torch.testing.assert_close(base.cdf(t), bj.Normal((1,)).cdf(t), atol=3e-8, rtol=0)
+    # Where the expansion takes over from the logarithms of Γ.
+    for a in (100.0, 150.0):
+        assert abs(log_gamma_half_step(a) - (math.lgamma(a + 0.5) - math.lgamma(a))) < 1e-12
+
+
 def test_a_mixture_is_the_sum_of_its_components() -> None:
     base = mixture((1, 2, 2)).double()
     z = torch.randn(50, 1, 2, 2, generator=seeded(), dtype=torch.float64)
@@ -133,7 +144,9 @@ def circular_flow(dim: int = 2) -> bj.Flow:
 def test_a_base_on_circles_has_no_mass_beyond_a_turn() -> None:
     assert isinstance(circular_base(None, 2), bj.Uniform)
     assert isinstance(circular_base(circular_flow(), 2), bj.FlowBase)
-    for wrong in ("normal", bj.Mixture((2,), 2), bj.Uniform((2,), -4, 4), bj.maf(2)):
+    assert isinstance(circular_base(bj.Uniform((2,), -math.pi, math.pi).float(), 2), bj.Uniform)
+    boxes = [bj.Uniform((2,), low, high) for low, high in ((-4, 4), (-3.9, 3.9), (-10, 3), (3.3, 3.8))]
+    for wrong in ("normal", bj.Mixture((2,), 2), *boxes, bj.maf(2)):
         with pytest.raises(InputError, match="beyond"):
             circular_base(wrong, 2)  # type: ignore[arg-type]
 
@@ -147,6 +160,12 @@ def test_a_base_on_circles_has_no_mass_beyond_a_turn() -> None:
         (lambda: bj.StudentT((2,), 2.0), "above 2"),
         (lambda: bj.Uniform((2,), 1, 1), "low < high"),
         (lambda: bj.Mixture((2,), 1), "at least 2"),
+        (lambda: bj.Mixture((2,), 2, bound=math.inf), "finite"),
+        (lambda: bj.Affine(math.inf), "finite"),
+        (lambda: bj.RationalQuadraticSpline(4, math.inf), "finite"),
+        (lambda: bj.MixtureCDF(4, bound=math.inf), "finite"),
+        (lambda: bj.MixtureCDF(4, spread=math.inf), "finite"),
+        (lambda: bj.LULinear(2, bound=math.inf), "finite"),
         (lambda: bj.nsf(2, boundary="ring"), "'linear' or 'circular'"),  # type: ignore[arg-type]
         (lambda: bj.naf(2, layers=0), "at least one mixture CDF"),
         (lambda: bj.Composed([]), "at least one Elementwise"),

@@ -88,6 +88,13 @@ def test_only_what_is_asked_for_has_a_gradient() -> None:
     assert all(p.grad is not None for p in single.parameters())
 
 
+def test_no_rows_have_a_gradient_too() -> None:
+    transform = made(bj.Affine())
+    bj.set_sampling(transform, "jacobi")
+    transform.inverse(torch.zeros(0, 6).double()).sum().backward()
+    assert all(p.grad is None or not bool(p.grad.any()) for p in transform.parameters())
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, at its first dual number
 def test_second_derivatives_are_refused_and_functional_ones_are_right() -> None:
     transform = made(bj.Affine())

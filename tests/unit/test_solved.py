@@ -256,6 +256,14 @@ def test_settings_of_a_residual_flow_are_checked(settings: dict[str, Any], messa
         bj.residual_flow(2, **settings)
 
 
+def test_wide_noise_beside_one_ends_the_series_of_narrow_rows() -> None:
+    residual = bj.Residual(bj.LipschitzMLP(2, hidden=(8,), zero=False), log_det="estimate")
+    noise = torch.full((1, 3), 1 - 1e-12, dtype=torch.float64)  # 1 in float32, a series without end
+    value, log_det = residual.forward_and_estimate(torch.ones(1, 2), None, noise)
+    assert value.dtype == log_det.dtype == torch.float32
+    assert bool(log_det.isfinite())
+
+
 # Residuals
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -170,6 +171,45 @@ def test_the_support_is_that_of_the_first_map() -> None:
     circles = bj.as_distribution(bj.nsf(2, boundary="circular", depth=1, hidden=HIDDEN))
     assert bool(circles.support.check(circles.sample((50,))).all())
     assert not bool(circles.support.check(torch.tensor([0.0, 4.0])))
+    given = bj.standardised_context(bj.nsf(2, boundary="circular", depth=1, hidden=HIDDEN, context_dim=1))
+    assert not bool(bj.as_distribution(given, torch.zeros(1)).support.check(torch.tensor([0.0, 4.0])))
+    # π of float32 lies 9e-8 beyond; the model takes it, and so does its support.
+    seam = torch.full((2,), math.pi).double()
+    assert bool(bj.as_distribution(circles.model.double()).log_prob(seam).isfinite())
+
+
+MADE_IN = {"coupling": bj.nsf, "autoregressive": bj.maf, "bent": bj.planar, "residual": bj.residual_flow}
+
+
+@pytest.mark.parametrize("name", MADE_IN)
+def test_a_context_with_other_rows_than_x_is_refused(name: str) -> None:
+    flow = MADE_IN[name](3, depth=1, hidden=HIDDEN, context_dim=2)
+    x, context = torch.randn(5, 3), torch.randn(5, 2)
+    assert flow.log_prob(x, context[:1]).shape == flow.log_prob(x, context[0]).shape == (5,)
+    assert flow.log_prob(x.expand(4, 5, 3), context).shape == (4, 5)
+    for rows, given in ((x, context[:4]), (x[0], context), (x, context[:, None])):
+        for ask in (flow.log_prob, flow.encode, flow.decode):
+            with pytest.raises(ShapeError, match="rows that broadcast"):
+                ask(rows, given)
+    bare = MADE_IN[name](3, depth=1, hidden=HIDDEN)
+    for ask in (bare.log_prob, bare.encode, bare.decode):
+        with pytest.raises(ShapeError, match="context: expected none"):
+            ask(x, context)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_contexts_that_are_not_finite_set_no_constants(value: float) -> None:
+    embed = bj.StandardisedContext(1)
+    with pytest.raises(InputError, match="context: expected finite"):
+        embed.initialise(torch.tensor([[1.0], [value]]))
+    assert embed(torch.tensor([7.0])).item() == 7.0
+
+
+def test_an_estimate_takes_a_context_of_its_rows_alone() -> None:
+    flow = bj.residual_flow(3, depth=1, hidden=HIDDEN, context_dim=2, log_det="estimate")
+    assert flow.log_prob_estimate(torch.zeros(5, 3), torch.zeros(1, 2)).shape == (5,)
+    with pytest.raises(ShapeError, match="rows that broadcast"):
+        flow.log_prob_estimate(torch.zeros(5, 3), torch.zeros(4, 2))
 
 
 def test_models_without_an_exact_density_are_refused() -> None:

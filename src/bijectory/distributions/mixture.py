@@ -33,9 +33,9 @@ class Mixture(Base):
 
     def __init__(self, event_shape: Sequence[int], components: int = 8, *, bound: float = 5.0) -> None:
         super().__init__(event_shape)
-        if components < 2 or not bound > 0:
+        if components < 2 or not 0 < bound < math.inf:
             raise InputError(
-                f"components, bound: expected at least 2 and above 0, got {components} and {bound}; one component is a Normal"
+                f"components, bound: expected at least 2, and above 0 and finite, got {components} and {bound}; one component is a Normal"
             )
         self.components, self.bound = components, bound
         self.logits = nn.Parameter(torch.zeros(components))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..numerics.reduce import sum_event
-from ..numerics.student import student_t_cdf
+from ..numerics.student import log_gamma_half_step, student_t_cdf
 from .base import Base
 
 
@@ -35,7 +35,7 @@ class StudentT(Base):
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         nu = self.df
-        constant = math.lgamma(0.5 * (nu + 1)) - math.lgamma(0.5 * nu) - 0.5 * math.log(nu * math.pi)
+        constant = log_gamma_half_step(0.5 * nu) - 0.5 * math.log(nu * math.pi)
         tails = sum_event(torch.log1p(z * z / nu), len(self.event_shape))
         return constant * math.prod(self.event_shape) - 0.5 * (nu + 1) * tails
 

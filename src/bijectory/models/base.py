@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions.base import Base
-from ..errors import ShapeError
+from ..errors import InputError, ShapeError
 from ..transforms.base import Transform
 
 
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """An int or a sequence of ints as a shape."""
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    """An int or a sequence of ints as a shape; InputError for anything else."""
+    found = (shape,) if isinstance(shape, int) else tuple(shape) if isinstance(shape, Sequence) else None
+    if found is None or not all(isinstance(size, int) for size in found):
+        raise InputError(f"shape: expected an int or a sequence of ints, got {shape!r}")
+    return found
 
 
 class SampleModel(nn.Module, abc.ABC):
@@ -40,6 +43,24 @@ class SampleModel(nn.Module, abc.ABC):
         if x.dim() < dims or tuple(x.shape[x.dim() - dims :]) != self.event_shape:
             raise ShapeError(
                 f"x: expected shape (*batch, {', '.join(map(str, self.event_shape))}), got {tuple(x.shape)}"
+            )
+
+    def check_context(self, context: Tensor | None, batch: torch.Size | None = None) -> None:
+        """Refuse a context of another width than the model's, or with rows that do not broadcast to those of x, of shape ``batch``."""
+        got = 0 if context is None else context.shape[-1] if context.dim() else -1
+        if got != self.context_dim:
+            expected = f"{self.context_dim} features" if self.context_dim else "none"
+            raise ShapeError(
+                f"context: expected {expected}, got " + ("none" if context is None else f"shape {tuple(context.shape)}")
+            )
+        if context is None or batch is None:
+            return
+        rows = context.shape[:-1]
+        # Some networks would broadcast x to the context instead, and answer with a density for every pair of rows.
+        if len(rows) > len(batch) or any(a not in (1, b) for a, b in zip(rows[::-1], batch[::-1], strict=False)):
+            raise ShapeError(
+                f"context: expected rows that broadcast to those of x, {tuple(batch)}, got shape {tuple(context.shape)}; "
+                "expand x for several contexts each"
             )
 
 

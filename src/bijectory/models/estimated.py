@@ -54,11 +54,6 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
             )
         return 0
 
-    def _check_context(self, context: Tensor | None) -> None:
-        got = 0 if context is None else context.shape[-1]
-        if got != self.context_dim:
-            raise ShapeError(f"context: expected {self.context_dim} features, got {got}")
-
     def draw_noise(
         self, shape: Sequence[int], *, generator: torch.Generator | None = None, like: Tensor | None = None
     ) -> Tensor:
@@ -83,10 +78,10 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
         Raises ShapeError for an x, context or noise of another shape, InputError for fewer than one draw.
         """
         self.check_event(x)
-        self._check_context(context)
+        batch = x.shape[: x.dim() - len(self.event_shape)]
+        self.check_context(context, batch)
         if draws < 1:
             raise InputError(f"draws: expected at least one, got {draws}")
-        batch = x.shape[: x.dim() - len(self.event_shape)]
         if noise is None:
             noise = self.draw_noise((draws, *batch), generator=generator, like=x)
         elif draws == 1 and noise.dim() == len(batch) + 1:
@@ -111,10 +106,12 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Data to latent, z = f(x)."""
         self.check_event(x)
+        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
         return self.transform(x, context)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Latent to data, x = f⁻¹(z)."""
+        self.check_context(context, z.shape[: z.dim() - len(self.event_shape)])
         return self.transform.inverse(z, context)
 
     def latent_cdf(self, z: Tensor) -> Tensor:
@@ -129,7 +126,7 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draws of shape (*shape, *context's batch, *event), exactly the model's own."""
-        self._check_context(context)
+        self.check_context(context)
         full = as_shape(shape)
         if context is not None:
             full = (*full, *context.shape[:-1])

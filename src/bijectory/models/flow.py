@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..distributions.base import Base
-from ..errors import InputError, ShapeError
+from ..errors import InputError
 from ..transforms.base import DataInitialised, Transform
 from .base import LatentModel, as_shape
 
@@ -32,7 +32,7 @@ class Flow(LatentModel, DataInitialised):
     """log p(x | c) = log p_base(f(x; c)) + log|det ∂f/∂x|, exactly.
 
     ``transform`` goes from data to latent. ``log_prob`` may be positive: a density is no probability.
-    Raises ShapeError for an x of another shape, InputError for a transform without an exact log-det.
+    Raises ShapeError for an x of another shape or a context whose rows are not x's, InputError for a transform without an exact log-det.
 
     >>> import torch
     >>> from bijectory import Flow, Normal, Permute
@@ -49,15 +49,10 @@ class Flow(LatentModel, DataInitialised):
         self.base, self.transform = base, transform
         self.event_shape, self.context_dim = base.event_shape, context_dim
 
-    def _check_context(self, context: Tensor | None) -> None:
-        got = 0 if context is None else context.shape[-1]
-        if got != self.context_dim:
-            raise ShapeError(f"context: expected {self.context_dim} features, got {got}")
-
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Exact joint log density in nats: x (*batch, *event), context (*batch, features) -> (*batch)."""
         self.check_event(x)
-        self._check_context(context)
+        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
         if _many_vectors(x):
             pieces = x.split(PIECE)
             given = [None] * len(pieces) if context is None else context.expand(len(x), -1).split(PIECE)
@@ -71,10 +66,12 @@ class Flow(LatentModel, DataInitialised):
     def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Data to latent, z = f(x)."""
         self.check_event(x)
+        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
         return self.transform(x, context)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Latent to data, x = f⁻¹(z)."""
+        self.check_context(context, z.shape[: z.dim() - len(self.event_shape)])
         return self.transform.inverse(z, context)
 
     def latent_cdf(self, z: Tensor) -> Tensor:
@@ -105,7 +102,7 @@ class Flow(LatentModel, DataInitialised):
     def _draw(
         self, shape: int | Sequence[int], context: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        self._check_context(context)
+        self.check_context(context)
         full = as_shape(shape)
         if context is not None:
             full = (*full, *context.shape[:-1])

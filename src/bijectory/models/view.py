@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ from torch.distributions import Distribution, constraints
 
 from ..errors import InputError, ShapeError
 from ..transforms.base import Chain, Inverse, Transform
-from ..transforms.circular import Angles
+from ..transforms.circular import EDGE, Angles
 from ..transforms.elementwise import Exp, Sigmoid, Softplus
+from ..transforms.embedded import Embedded
 from .base import BoundModel, EstimateModel, ExactModel, LatentModel, SampleModel
 from .flow import Flow
 from .flow_base import FlowBase
@@ -162,8 +162,10 @@ def _domain(transform: Transform) -> constraints.Constraint:
     """The numbers that a model's first map takes."""
     if isinstance(transform, Chain):
         return _domain(transform.transforms[0])  # type: ignore[arg-type]
+    if isinstance(transform, Embedded):
+        return _domain(transform.transform)
     if isinstance(transform, Angles):
-        return constraints.interval(-math.pi, math.pi)
+        return constraints.interval(-EDGE, EDGE)
     if isinstance(transform, Inverse):
         if isinstance(transform.transform, Sigmoid):
             return constraints.unit_interval

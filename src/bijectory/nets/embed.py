@@ -12,7 +12,8 @@ class StandardisedContext(nn.Module):
     """e(c) = (c − mean) / deviation of the training contexts, feature by feature; the identity until initialised.
 
     context (*batch, features) -> (*batch, features). A feature that never changed in training is only centred: it tells nothing, and its
-    deviation of 0 would make infinity of the first other value. Raises InputError for no features, ShapeError for another number.
+    deviation of 0 would make infinity of the first other value. Raises InputError for no features
+    or numbers that are not finite, ShapeError for another number.
 
     >>> import torch
     >>> embed = StandardisedContext(2)
@@ -39,6 +40,8 @@ class StandardisedContext(nn.Module):
     def initialise(self, context: Tensor) -> None:
         """Set mean and deviation (with divisor n) from contexts (batch, features), computed in float64."""
         wide = context.double()
+        if not bool(wide.isfinite().all()):
+            raise InputError("context: expected finite numbers to take mean and deviation of, got NaN or infinity")
         varies = context.amax(0) > context.amin(0)
         self.mean.copy_(wide.mean(0))
         self.deviation.copy_(torch.where(varies, wide.std(0, correction=0), torch.ones_like(wide[0])))

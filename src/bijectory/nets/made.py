@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .mlp import Linear, activation_named, check_context, on_circle, squashed
+from .mlp import Linear, activation_named, check_context, check_context_dim, on_circle, squashed
 
 
 def made_masks(in_degrees: Tensor, hidden_degrees: Sequence[Tensor], out_degrees: Tensor) -> list[Tensor]:
@@ -80,6 +80,7 @@ class MADE(nn.Module):
         periodic: bool = False,
     ) -> None:
         super().__init__()
+        check_context_dim(context_dim)
         self.squash, self.periodic = squash, periodic
         self.order = tuple(range(features)) if order is None else tuple(order)
         if sorted(self.order) != list(range(features)):

@@ -65,6 +65,12 @@ def on_circle(x: Tensor) -> Tensor:
     return torch.cat([torch.cos(x), torch.sin(x)], -1)
 
 
+def check_context_dim(context_dim: int) -> None:
+    """Refuse a number of features that none can have."""
+    if context_dim < 0:
+        raise InputError(f"context_dim: expected 0 for none, or the number of features, got {context_dim}")
+
+
 def check_context(context: Tensor | None, context_dim: int) -> None:
     """Refuse a context of another width than the network was made for, or none where one is needed."""
     got = 0 if context is None else context.shape[-1]
@@ -151,6 +157,7 @@ class MLP(nn.Module):
         periodic: bool = False,
     ) -> None:
         super().__init__()
+        check_context_dim(context_dim)
         # In place: a layer's output is read by nobody else, and at these sizes a step waits for memory more than for arithmetic.
         self.activation = torch.relu_ if activation == "relu" else activation_named(activation)
         self.squash, self.periodic = squash, periodic

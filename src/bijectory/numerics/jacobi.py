@@ -38,7 +38,7 @@ def solve_causal(
     if not torch.is_grad_enabled():
         return x, log_slope
     value, _ = sweep(x)
-    if value.requires_grad and length > 1:
+    if value.requires_grad and length > 1 and value.numel():
         value.register_hook(lambda at_x: _through(sweep, x, at_x, limit))
     return value, sweep(value)[1]
 

@@ -64,11 +64,15 @@ def maf_against_iaf(
         budget=Budget(steps=steps, batch=batch),
         evaluators=lambda model, splits: [cost(model, splits)],
         looks=10,
-        expect=Expect(
+        # The rows of a smoke run are others: no figure is theirs.
+        expect=None
+        if smoke
+        else Expect(
             metric="nats",
             value=GAUSSIAN[table],
             tolerance=1.0,
-            source="a Gaussian with the training rows' mean and covariance on the same rows, seed 0 (benchmarks/regression.py --joint)",
+            source="a Gaussian with the training rows' mean and covariance on the same rows, seed 0 (benchmarks/regression.py --joint): "
+            "a flow should need less",
             hardware="two CPU cores",
             minutes=3,
         ),

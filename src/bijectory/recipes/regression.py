@@ -85,10 +85,12 @@ def regression(
         objective=objective(training),
         budget=Budget(steps=steps, batch=batch),
         evaluators=lambda model, splits: [RegressionPictures(model, splits, max(10, steps // 20))],
-        expect=_expect(table),
+        # The rows of a smoke run are others: no figure is theirs.
+        expect=None if smoke else _expect(table, flow),
     )
 
 
-def _expect(table: str) -> Expect:
+def _expect(table: str, flow: str) -> Expect:
     value, tolerance, source = EXPECTED[table]
-    return Expect("nats", value, tolerance, source, "two CPU cores", 2, measured=MEASURED.get(table, "not measured"))
+    measured = MEASURED.get(table) if flow == "nsf" else None
+    return Expect("nats", value, tolerance, source, "two CPU cores", 2, measured=measured or "not measured")

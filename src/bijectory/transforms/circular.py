@@ -16,7 +16,7 @@ from .base import Transform
 from .elementwise import Elementwise
 
 #: π as float32 rounds it, 9e-8 above π: what atan2 gives for a point on the seam, and what it still is once scored in float64.
-_EDGE = cast(float, torch.tensor(math.pi, dtype=torch.float32).item())
+EDGE = cast(float, torch.tensor(math.pi, dtype=torch.float32).item())
 
 
 class CircularSpline(Elementwise):
@@ -96,7 +96,7 @@ class Angles(Transform):
         self.event_dim_in = self.event_dim_out = event_dim
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        outside = ~(x.abs() <= _EDGE)
+        outside = ~(x.abs() <= EDGE)
         if traced():
             # A spline goes on as a line beyond its last knot: a number outside would get a density, and a wrong one.
             x = x.masked_fill(outside, torch.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 
 import torch
@@ -71,14 +72,14 @@ class Affine(Elementwise):
     Zero parameters are the identity, and near them s ≈ a. Differs: RealNVP's homework form is scale · tanh(a) + shift with both
     learned; here the bound is a constant, so that no weights can overflow exp.
 
-    Raises InputError where ``scale`` is not positive.
+    Raises InputError where ``scale`` is not positive and finite.
     """
 
     num_params = 2
 
     def __init__(self, scale: float = 3.0) -> None:
-        if not scale > 0:
-            raise InputError(f"scale: expected a positive bound on the log-scale, got {scale}")
+        if not 0 < scale < math.inf:
+            raise InputError(f"scale: expected a positive, finite bound on the log-scale, got {scale}")
         self.scale = scale
 
     def _log_scale(self, raw: Tensor) -> Tensor:

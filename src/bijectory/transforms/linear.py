@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -52,9 +53,10 @@ class LULinear(Transform):
 
     def __init__(self, features: int, *, bound: float = 3.0) -> None:
         super().__init__()
-        if features < 2 or not bound > 0:
+        if features < 2 or not 0 < bound < math.inf:
             raise InputError(
-                f"features, bound: expected at least 2 and above 0, got {features} and {bound}; one feature alone is scaled by ActNorm"
+                f"features, bound: expected at least 2, and finite above 0, got {features} and {bound}; one feature alone is "
+                "scaled by ActNorm"
             )
         self.features, self.bound = features, bound
         self.lower = nn.Parameter(torch.zeros(features, features))

@@ -43,8 +43,8 @@ class MixtureCDF(Elementwise):
         check_kind(kind)
         if components < 1:
             raise InputError(f"components: expected at least 1, got {components}")
-        if not bound > 0 or not spread >= 0:
-            raise InputError(f"bound, spread: expected bound > 0 and spread >= 0, got {bound} and {spread}")
+        if not 0 < bound < math.inf or not 0 <= spread < math.inf:
+            raise InputError(f"bound, spread: expected finite bound > 0 and spread >= 0, got {bound} and {spread}")
         if not 0 <= floor < 1:
             raise InputError(f"floor: expected a weight of at least 0 and below 1, got {floor}")
         self.components, self.kind, self.bound, self.floor = components, kind, bound, floor

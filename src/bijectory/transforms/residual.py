@@ -100,7 +100,7 @@ class Residual(EstimatedLogDet):
             return net(y, context)
 
         if noise is not None:
-            return _series(g, x, noise.to(x.dtype), self.terms, self.survival)
+            return _series(g, x, noise, self.terms, self.survival)
         value, whole = jacobian(g, x)
         one = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
         # The determinant is positive: no eigenvalue of J reaches −1.
@@ -145,15 +145,16 @@ def _series(
     g: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor, terms: int, survival: float
 ) -> tuple[Tensor, Tensor]:
     """g(x) and the estimate of log det(1 + J), with its gradient; noise (*batch, D + 1)."""
-    probe, left = signs(noise[..., :-1]), 1 - noise[..., -1]
+    # In the noise's own dtype: 1 − 1e-12 becomes 1 in float32, and its series never ends.
+    probe, left = signs(noise[..., :-1]).to(x.dtype), 1 - noise[..., -1]
     # How many terms each row takes: P(ends ≥ terms + k) = P(left ≤ survivalᵏ) = survivalᵏ.
-    ends = terms + torch.floor(torch.log(left) / math.log(survival))
+    ends = (terms + torch.floor(torch.log(left) / math.log(survival))).to(x.dtype)
     longest = int(ends.max()) if ends.numel() else terms
     with torch.no_grad():
         _, pull = pulled(g, x)
-        row, total, resolvent = probe, torch.zeros_like(left), torch.zeros_like(probe)
+        row, total, resolvent = probe, torch.zeros_like(ends), torch.zeros_like(probe)
         for k in range(1, longest + 1):
-            weight = (ends >= k) * ((-1.0) ** (k + 1) * survival ** -max(0, k - terms))
+            weight = (ends >= k).to(x.dtype) * ((-1.0) ** (k + 1) * survival ** -max(0, k - terms))
             resolvent = resolvent + weight.unsqueeze(-1) * row
             row = pull(row)
             total = total + weight / k * (row * probe).sum(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,8 @@ class RationalQuadraticSpline(Elementwise):
     def __init__(self, bins: int = 8, bound: float = 5.0, *, floor: float = 1e-3) -> None:
         if bins < 2:
             raise InputError(f"bins: expected at least 2, got {bins}")
-        if not bound > 0:
-            raise InputError(f"bound: expected a positive number, got {bound}")
+        if not 0 < bound < math.inf:
+            raise InputError(f"bound: expected a positive, finite number, got {bound}")
         if not 0 < floor * bins < 1:
             raise InputError(f"floor: expected above 0 and below 1/bins = {1 / bins:.3g}, got {floor}")
         self.bins, self.bound, self.floor = bins, bound, floor
@@ -35,7 +37,8 @@ class RationalQuadraticSpline(Elementwise):
         # Each parameter of all splines in one row, for what comes; of two dimensions torch transposes block by block, of more one by one,
         # which took a fifth of a log_prob.
         batch = params.shape[:-1]
-        rows = params.reshape(batch.numel(), self.num_params).t().contiguous().reshape(self.num_params, *batch)
+        # By its product: Size.numel() of a batch of any size is a constant to torch.export.
+        rows = params.reshape(math.prod(batch), self.num_params).t().contiguous().reshape(self.num_params, *batch)
         widths, heights, slopes = rows.movedim(0, -1).split([self.bins, self.bins, self.bins - 1], -1)
         return unconstrained_knots(widths, heights, slopes, bound=self.bound, min_bin=self.floor, min_slope=self.floor)
 

@@ -11,6 +11,7 @@ from ...distributions.base import Base, Logistic, Normal
 from ...distributions.student import StudentT
 from ...distributions.uniform import Uniform
 from ...errors import DomainError, InputError, ShapeError
+from ...transforms.circular import EDGE
 from ..base import LatentModel, as_shape
 from ..flow_base import FlowBase
 
@@ -47,13 +48,21 @@ def circular_base(base: BaseChoice | None, shape: int | Sequence[int]) -> Base:
     if base is None:
         return Uniform(as_shape(shape), -math.pi, math.pi)
     chosen = as_base(base, shape)
-    like = next(itertools.chain(chosen.parameters(), chosen.buffers()))
-    try:
-        inside = bool(chosen.log_prob(like.new_full(chosen.event_shape, 4.0)) == -math.inf)
-    except DomainError:
-        inside = True
+    if isinstance(chosen, Uniform):
+        inside = chosen.low >= -EDGE and chosen.high <= EDGE
+    else:
+        inside = _ends_before(chosen, 4.0) and _ends_before(chosen, -4.0)
     if not inside:
         raise InputError(
             f"base: expected None, a density that is 0 beyond [−π, π] or a flow on circles for boundary='circular', got {base!r}"
         )
     return chosen
+
+
+def _ends_before(base: Base, place: float) -> bool:
+    """Whether the density is 0 at an event of that number alone, or refuses it."""
+    like = next(itertools.chain(base.parameters(), base.buffers()))
+    try:
+        return bool(base.log_prob(like.new_full(base.event_shape, place)) == -math.inf)
+    except DomainError:
+        return True
