@@ -26,7 +26,8 @@ EXPECT = Expect(
     minutes=23,
     measured=(
         "0.7257 ± 0.0012 bits/dim, one draw; 0.0480 ± 0.0003 above celeba32_realnvp, paired (bijectory train "
-        "celeba32_bad_mask steps=11000, and the same of celeba32_realnvp, on the stand-in file of faces; one thread, 45 minutes beside other work)"
+        "celeba32_bad_mask steps=11000, and the same of celeba32_realnvp, on the stand-in file of faces; one thread, 45 minutes "
+        "beside other work)"
     ),
 )
 

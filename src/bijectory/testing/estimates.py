@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ..errors import InputError
 from ..models.base import EstimateModel, ExactModel, LatentEstimateModel
+from ..numerics.determinant import log_abs_det
 from ..numerics.seeds import generator_for
 from .checks import (
     Check,
@@ -302,7 +303,7 @@ def _truth(
         return exact.detach()[: len(rows)].to("cpu", torch.float64)
     assert isinstance(model, LatentEstimateModel)
     slopes = row_jacobian(lambda row, i: model.encode(row, None if context is None else context[i]), rows)
-    return model.base.log_prob(model.encode(rows, context), context) + torch.linalg.slogdet(slopes).logabsdet
+    return model.base.log_prob(model.encode(rows, context), context) + log_abs_det(slopes)
 
 
 def _estimates(

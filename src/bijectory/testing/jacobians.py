@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..numerics.determinant import log_abs_det
 from ..transforms.autoregressive import Autoregressive
 from ..transforms.base import Chain, Inverse, Transform
 from ..transforms.coupling import Coupling
@@ -106,7 +107,7 @@ def _log_abs_det(layer: Transform, x: Tensor, context: Tensor | None) -> Tensor 
 
 def _whole(layer: Transform, x: Tensor, context: Tensor | None) -> Tensor:
     jacobian = row_jacobian(lambda rows, i: layer(rows, None if context is None else context[i]), x)
-    return torch.linalg.slogdet(jacobian).logabsdet
+    return log_abs_det(jacobian)
 
 
 def _products(value: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor, Tensor]:

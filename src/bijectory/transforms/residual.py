@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..numerics.determinant import log_abs_det
 from ..numerics.fixed_point import fixed_point
 from ..numerics.trace import jacobian, pulled, signs
 from .estimated import EstimatedLogDet
@@ -104,7 +105,7 @@ class Residual(EstimatedLogDet):
         value, whole = jacobian(g, x)
         one = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
         # The determinant is positive: no eigenvalue of J reaches −1.
-        return value, torch.linalg.slogdet(one + whole).logabsdet
+        return value, log_abs_det(one + whole)
 
     def _inverse(self, net: Evaluated, z: Tensor, context: Tensor | None) -> Tensor:
         constant = self.net.lipschitz
