@@ -74,5 +74,8 @@ def bsds300(
             source=f"{source}; theirs are other rows of the same kind, a million of them, and larger networks",
             hardware="two CPU cores",
             minutes=20,
+            measured="-151.634 ± 0.504 nats (bijectory train bsds300 steps=3000, 179 s on one core)"
+            if flow == "maf"
+            else "not measured",
         ),
     )
