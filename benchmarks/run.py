@@ -54,7 +54,12 @@ def main() -> None:
             started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
             minutes = round((time.monotonic() - started) / 60, 1)
-            measured[row] = {"rounds": arguments.rounds, "date": time.strftime("%Y-%m-%d"), "load before": load, "minutes": minutes}
+            measured[row] = {
+                "rounds": arguments.rounds,
+                "date": time.strftime("%Y-%m-%d"),
+                "load before": load,
+                "minutes": minutes,
+            }
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
