@@ -130,7 +130,7 @@ def integral_is_one(
 
     In one or two dimensions by adaptive quadrature over a box that holds ``draws`` samples, the data, and a margin of half their
     range on each side: the probability outside is below 3/draws (95 % confidence), and usually by far. Beyond by importance sampling
-    from a heavy-tailed mixture, within four standard errors; "not decided" where the standard error is above 0.05.
+    from a heavy-tailed mixture, within four standard errors; "not decided" where the standard error is above 5 % of it.
     """
     rows = as_rows(x, None, torch.float64, 2048)[0].flatten(1)
     parts = slices(model, context)
@@ -168,8 +168,10 @@ def _by_sampling(part: Slice, x: Tensor, generator: torch.Generator, draws: int)
     value, error = float(weight.mean()), float(weight.std()) / math.sqrt(draws)
     figure = abs(value - 1) / error if error > 0 else math.nan
     note = f"standard errors; integral {value:.4f} ± {error:.4f} by importance sampling, {draws} points"
-    if error > 0.05 and math.isfinite(value):
-        return Check("integral", figure, 4.0, True, f"not decided, the standard error is above 0.05: {note}")
+    # Of the integral and not of 1: where a few of the points carry it all, the rest of the density is missed, and so is the error. A spline
+    # flow of 21 columns, some of them 15 deviations wide, gave 0.12 ± 0.04.
+    if error > 0.05 * min(value, 1) and math.isfinite(value):
+        return Check("integral", figure, 4.0, True, f"not decided, the standard error is above 5 %: {note}")
     return at_most("integral", figure, 4.0, note)
 
 
