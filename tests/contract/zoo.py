@@ -684,7 +684,9 @@ MODELS += [
         for linear in ("permutation", "lu", "householder", "orthogonal")
     ),
     # With noise 0.05 three splines reach slopes of 1e8, and no quadrature follows the density.
-    Row("nsf, tripled", lambda: nsf(2), (2,), data=crescent, noise=0.02, change=tripled),
+    Row("nsf, tripled", lambda: nsf(2, linear="none"), (2,), data=crescent, noise=0.02, change=tripled),
+    # With 0.02 and LU maps between them they are steep enough to lose float32 a digit more than the law allows: 1.2e-4.
+    Row("nsf, LU, tripled", lambda: nsf(2), (2,), data=crescent, noise=0.01, change=tripled),
     Row("maf, tripled", lambda: maf(2), (2,), data=crescent, noise=0.05, change=tripled),
 ]
 

@@ -414,7 +414,7 @@ def test_a_crop_passes_through_the_same_maps() -> None:
         ({"stages": (("channel", 0),)}, "at least one coupling"),
         ({"stages": ()}, "expected at least one"),
         ({"filters": 0}, "at least 1, 1 and 0"),
-        ({"scale": -1.0}, "positive bound"),
+        ({"scale": -1.0}, "positive, finite bound"),
     ],
 )
 def test_a_realnvp_that_cannot_be_is_refused(settings: dict, message: str) -> None:
