@@ -11,7 +11,7 @@ import numpy as np
 def torch_errors(
     module: Any, encode: Callable[[Any], tuple[Any, Any]], decode: Callable[[Any], Any], x: Any
 ) -> dict[str, float]:
-    """Largest |decode(encode(x)) − x| over max(1, |x|), and largest |log-det − log|det J||, over the rows of x (rows, 2)."""
+    """Largest |decode(encode(x)) − x| over max(1, |x|), and largest |log-det − log|det J||, over the rows of x (rows, *event)."""
     import torch
 
     found = {}
@@ -25,7 +25,8 @@ def torch_errors(
     for name, far in (("range", 1.0), ("3x", 3.0)):
         wide = x.double() * far
         # Rows do not mix, so the Jacobian of a sum over rows holds every row's own.
-        jacobian = torch.autograd.functional.jacobian(lambda w: encode(w)[0].sum(0), wide).permute(1, 0, 2)
+        whole = torch.autograd.functional.jacobian(lambda w: encode(w)[0].flatten(1).sum(0), wide)
+        jacobian = whole.flatten(2).permute(1, 0, 2)
         with torch.no_grad():
             log_det = encode(wide)[1].reshape(-1)
         found[f"log-det {name}"] = float((torch.linalg.slogdet(jacobian)[1] - log_det).abs().max())

@@ -3,6 +3,7 @@
 make bench                                   all rows, then the table and the plot
 python benchmarks/run.py --threads 2         on two cores
 python benchmarks/run.py --rows steps --rounds 7
+python benchmarks/run.py --rows glow memory  Glow: pictures a second, and memory
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ HERE = Path(__file__).parent
 PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", "flowjax", "distrax", "optax", "numpy")
 #: A library that took over this many times the best's seconds in the first round is timed to 2,000 steps, or to 0.02 nats, only once.
 BEHIND = 1.4
-ROWS = ("steps", "smiley", "guards", "nsf", "maf", "maf64")
+ROWS = ("steps", "smiley", "guards", "nsf", "maf", "maf64", "glow", "memory")
 #: Whom rows B and C find a class in. FrEIA has no splines on vectors and no autoregression, pyro no coupling of splines, distrax no nets.
 VECTORS = {
     "nsf": ("zuko", "nflows", "normflows", "flowjax"),
     "maf": ("zuko", "nflows", "normflows", "pyro", "flowjax"),
 }
+#: Those with parts for Glow: zuko, pyro, flowjax and distrax have no 1×1 convolutions.
+PICTURES = ("FrEIA", "normflows", "nflows")
+#: Steps of flow at each scale, of which memory is measured.
+DEPTHS = (4, 8, 16, 32)
 
 
 def main() -> None:
@@ -50,7 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder) / "rows.npz")
         for row in arguments.rows:
-            turn = {"steps": _steps, "smiley": _smiley, "guards": _guards}.get(row, partial(_vectors, row))
+            turns = {"steps": _steps, "smiley": _smiley, "guards": _guards, "glow": _glow, "memory": _memory}
+            turn = turns.get(row, partial(_vectors, row))
             started, load = time.monotonic(), [round(value, 2) for value in os.getloadavg()]
             found[row] = turn(Path(folder), arguments)
             minutes = round((time.monotonic() - started) / 60, 1)
@@ -113,7 +119,8 @@ def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]
     short = {
         key: value
         for key, value in found.items()
-        if key in ("rate", "seconds", "build", "excess", "failed", "cost", "steps", "log_prob")
+        if key
+        in ("rate", "seconds", "build", "excess", "failed", "cost", "steps", "log_prob", "train", "mib", "ratios")
         or key.startswith("sample")
     }
     print(" ".join(arguments), short, flush=True)
@@ -163,6 +170,28 @@ def _vectors(row: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     for _ in range(arguments.rounds):
         for name in names:
             found[name].append(_start(folder, row, name, "--threads", str(arguments.threads)))
+    return found
+
+
+def _glow(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Row D: every library in turn, round after round; correct in the first."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*OURS, *PICTURES)}
+    for number in range(arguments.rounds):
+        for name in found:
+            flags = ["--check"] if number == 0 else []
+            found[name].append(_start(folder, "glow", name, "--threads", str(arguments.threads), *flags))
+    return found
+
+
+def _memory(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Row E: bytes, which are the same in every round, and what rebuilding costs, in one process that takes its own rounds."""
+    found: dict[str, Any] = {}
+    for name in ("plain", "rebuild", *PICTURES):
+        for depth in DEPTHS:
+            flags = ["--threads", str(arguments.threads), "--depth", str(depth)]
+            found.setdefault(name, {})[str(depth)] = _start(folder, "memory", name, *flags)
+    flags = ["--threads", str(arguments.threads), "--rounds", str(arguments.rounds)]
+    found["pace"] = _start(folder, "memory", "pace", *flags)
     return found
 
 

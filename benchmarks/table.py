@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from clock import JAX_PEERS, OURS, PEERS, TORCH_PEERS
+from picture_table import picture_lines
+from ratios import Runs, by_round, ratios, spread, verdict
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
-Runs = list[dict[str, Any]]
-
-
-def spread(values: list[float], digits: int = 0) -> str:
-    """Median (least..largest)."""
-    if not values:
-        return "–"
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f}..{high:.{digits}f})"
 
 
 def rates(runs: Runs, mode: str) -> list[float]:
@@ -36,20 +29,6 @@ def best_mode(runs: Runs) -> str:
     """The optimiser mode with the higher median rate."""
     modes = {mode for run in runs for mode in run.get("rate", {})}
     return max(modes, key=lambda mode: statistics.median(rates(runs, mode)))
-
-
-def ratios(ours: dict[int, float], peers: dict[str, dict[int, float]], more: bool) -> tuple[float, list[float], str]:
-    """Ours over the best peer within each round, so that load common to a round cancels; and the peer that was best by median."""
-    pick = max if more else min
-    name = pick(peers, key=lambda peer: statistics.median(peers[peer].values()))
-    shared = sorted(ours.keys() & peers[name].keys())
-    each = [ours[r] / peers[name][r] if more else peers[name][r] / ours[r] for r in shared]
-    return statistics.median(each), each, name
-
-
-def by_round(runs: Runs, key: str, mode: str | None = None) -> dict[int, float]:
-    found = {number: run.get(key) if mode is None else run.get(key, {}).get(mode) for number, run in enumerate(runs)}
-    return {number: value for number, value in found.items() if value}
 
 
 def headline(found: dict[str, Any]) -> list[tuple[str, str, str, float, list[float], str]]:
@@ -116,8 +95,8 @@ def vector_lines(found: dict[str, Any]) -> list[str]:
         for peers in (TORCH_PEERS, PEERS):
             middle, each, name = ratios(ours, {peer: speed[peer] for peer in peers if peer in speed}, True)
             cells.append((middle, f"{middle:.2f} ({min(each):.2f}..{max(each):.2f}), {name}"))
-        verdict = "" if must is None else _verdict(cells[0][0], must, aim) + "; " + _verdict(cells[1][0], must, aim)
-        lines.append(f"| {what} | {must or '–'} | {aim or '–'} | {cells[0][1]} | {cells[1][1]} | {verdict} |")
+        reached = "" if must is None else verdict(cells[0][0], must, aim) + "; " + verdict(cells[1][0], must, aim)
+        lines.append(f"| {what} | {must or '–'} | {aim or '–'} | {cells[0][1]} | {cells[1][1]} | {reached} |")
     lines += [
         "",
         "| library | row | steps/s | log_prob/s, 10,000 rows | samples: calls/s | parameters | made of |",
@@ -146,10 +125,6 @@ def vector_lines(found: dict[str, Any]) -> list[str]:
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
-
-
-def _verdict(middle: float, must: str, aim: str | None) -> str:
-    return "aim reached" if middle >= float(aim or must) else "must reached" if middle >= float(must) else "**missed**"
 
 
 def nats_lines(found: dict[str, Any]) -> list[str]:
@@ -185,9 +160,9 @@ def generated(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for what, must, aim, middle, each, name in headline(found):
-        verdict = _verdict(middle, must, aim)
+        reached = verdict(middle, must, aim)
         lines.append(
-            f"| {what} | {must} | {aim} | {middle:.2f} ({min(each):.2f}..{max(each):.2f}) | {name} | {verdict} |"
+            f"| {what} | {must} | {aim} | {middle:.2f} ({min(each):.2f}..{max(each):.2f}) | {name} | {reached} |"
         )
     if "steps" in found:
         lines += ["", *_speeds(found["steps"]), "", *_errors(found["steps"])]
@@ -197,6 +172,8 @@ def generated(found: dict[str, Any]) -> str:
         lines += ["", *_guards(found["guards"])]
     if any(row in found for row, *_ in VECTOR_ROWS):
         lines += ["", *vector_lines(found)]
+    if "glow" in found or "memory" in found:
+        lines += ["", *picture_lines(found)]
     return "\n".join(lines)
 
 

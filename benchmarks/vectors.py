@@ -53,7 +53,7 @@ def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
         module, log_prob, decode = flow, flow.log_prob, flow.decode
         found["made_of"] = f"{kind}({features}, linear='none'), through fit"
         if batch:
-            found["steps"] = _fitted(flow, x, batch, library == "compiled")
+            found["steps"] = fitted(flow, x, batch, library == "compiled")
         if library == "compiled" and rows:
             log_prob = torch.compile(flow.log_prob)
     else:
@@ -81,8 +81,8 @@ def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
     return found
 
 
-def _fitted(flow: Any, x: Any, batch: int, compiled: bool) -> float:
-    """Steps a second of ``fit``, after those that compile."""
+def fitted(flow: Any, x: Any, batch: int, compiled: bool, first: int = FIRST, last: int = LAST) -> float:
+    """Steps a second of ``fit`` between two of them, after those that compile."""
     from bijectory.data.batches import Shuffled
     from bijectory.data.splits import Rows
     from bijectory.training.fit import Budget, fit
@@ -95,8 +95,8 @@ def _fitted(flow: Any, x: Any, batch: int, compiled: bool) -> float:
         marks(step)
         return batches(step)
 
-    fit(updates, marked, budget=Budget(steps=LAST, batch=batch))
-    return marks.rate(FIRST, LAST - 1)
+    fit(updates, marked, budget=Budget(steps=last, batch=batch))
+    return marks.rate(first, last - 1)
 
 
 def _jax(library: str, row: str, threads: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from clock import answer, hold
 def main() -> None:
     """Read the arguments, hold the cores, measure, answer."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("row", choices=["steps", "smiley", "guards", "nsf", "maf", "maf64"])
+    parser.add_argument("row", choices=["steps", "smiley", "guards", "nsf", "maf", "maf64", "glow", "memory"])
     parser.add_argument("library")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="run to 2,000 steps")
@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=120.0)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--depth", type=int, default=4, help="steps of flow at each scale of a Glow")
     arguments = parser.parse_args()
     hold(arguments.threads)
     if arguments.row == "steps":
@@ -35,6 +36,18 @@ def main() -> None:
         import vectors
 
         answer(vectors.measure(arguments.library, arguments.row, arguments.threads))
+    elif arguments.row == "glow":
+        import pictures
+
+        answer(pictures.measure(arguments.library, arguments.threads, arguments.check))
+    elif arguments.row == "memory" and arguments.library == "pace":
+        import memory
+
+        answer(memory.pace(arguments.threads, arguments.rounds))
+    elif arguments.row == "memory":
+        import memory
+
+        answer(memory.measure(arguments.library, arguments.depth, arguments.threads))
     else:
         import smiley
 

@@ -20,11 +20,15 @@ _ROOMS = {
     "BoundModel": "models.base",
     "Chain": "transforms.base",
     "ChannelHalves": "transforms.partitions",
+    "ChannelMADE": "nets.channel_made",
     "Checkerboard": "transforms.partitions",
     "CircularSpline": "transforms.circular",
     "Composed": "transforms.composed",
+    "Conditioned": "transforms.conditioned",
     "ConstantAffine": "transforms.normalise",
     "Continuous": "transforms.continuous",
+    "Conv1x1": "transforms.convolution",
+    "ConvNet": "nets.convnet",
     "Coupling": "transforms.coupling",
     "DiagonalScale": "transforms.normalise",
     "Embedded": "transforms.embedded",
@@ -32,6 +36,7 @@ _ROOMS = {
     "EstimatedFlow": "models.estimated",
     "ExactModel": "models.base",
     "Exp": "transforms.elementwise",
+    "FactorOut": "transforms.factor_out",
     "Flow": "models.flow",
     "FlowBase": "models.flow_base",
     "Householder": "transforms.orthogonal",
@@ -66,6 +71,7 @@ _ROOMS = {
     "Standardise": "transforms.normalise",
     "StandardisedContext": "nets.embed",
     "StudentT": "distributions.student",
+    "Subgrid": "transforms.partitions",
     "Sylvester": "transforms.sylvester",
     "TimeMLP": "nets.field",
     "TopBottom": "transforms.partitions",
@@ -73,10 +79,12 @@ _ROOMS = {
     "Uniform": "distributions.uniform",
     "as_distribution": "models.view",
     "bnaf": "models.flows.bnaf",
+    "channel_autoregressive": "models.flows.channel_autoregressive",
     "ffjord": "models.flows.ffjord",
     "flowpp": "models.flows.flowpp",
     "from_nflows": "models.importers.nflows",
     "from_zuko": "models.importers.zuko",
+    "glow": "models.flows.glow",
     "iaf": "models.flows.iaf",
     "initialise": "training.initialise",
     "logit": "transforms.elementwise",
@@ -90,6 +98,8 @@ _ROOMS = {
     "radial": "models.flows.radial",
     "realnvp": "models.flows.realnvp",
     "realnvp_image": "models.flows.realnvp_image",
+    "realnvp_multiscale": "models.flows.realnvp_multiscale",
+    "set_memory": "transforms.reversible",
     "set_sampling": "transforms.autoregressive",
     "residual_flow": "models.flows.residual_flow",
     "residuals": "numerics.residuals",
@@ -112,8 +122,10 @@ if TYPE_CHECKING:
     from .models.flow import Flow
     from .models.flow_base import FlowBase
     from .models.flows.bnaf import bnaf
+    from .models.flows.channel_autoregressive import channel_autoregressive
     from .models.flows.ffjord import ffjord
     from .models.flows.flowpp import flowpp
+    from .models.flows.glow import glow
     from .models.flows.iaf import iaf
     from .models.flows.maf import maf
     from .models.flows.mixture_cdf import mixture_cdf
@@ -125,12 +137,15 @@ if TYPE_CHECKING:
     from .models.flows.radial import radial
     from .models.flows.realnvp import realnvp
     from .models.flows.realnvp_image import realnvp_image
+    from .models.flows.realnvp_multiscale import realnvp_multiscale
     from .models.flows.residual_flow import residual_flow
     from .models.flows.sylvester import sylvester
     from .models.importers.nflows import from_nflows
     from .models.importers.zuko import from_zuko
     from .models.quantised import Quantised
     from .models.view import as_distribution, uniform_latents
+    from .nets.channel_made import ChannelMADE
+    from .nets.convnet import ConvNet
     from .nets.embed import StandardisedContext
     from .nets.field import TimeMLP
     from .nets.lipschitz import LipschitzMLP
@@ -144,19 +159,23 @@ if TYPE_CHECKING:
     from .transforms.block_autoregressive import BlockAutoregressive
     from .transforms.circular import Angles, CircularSpline, Rotate
     from .transforms.composed import Composed
+    from .transforms.conditioned import Conditioned
     from .transforms.continuous import Continuous
+    from .transforms.convolution import Conv1x1
     from .transforms.coupling import Coupling, Partition
     from .transforms.elementwise import Affine, Exp, Shift, ShiftFirst, Sigmoid, SigmoidAffine, Softplus, logit
     from .transforms.embedded import Embedded
+    from .transforms.factor_out import FactorOut
     from .transforms.linear import LULinear, Permute
     from .transforms.mixtures import MixtureCDF
     from .transforms.normalise import ActNorm, ConstantAffine, DiagonalScale, Standardise
     from .transforms.orthogonal import Householder, Orthogonal
-    from .transforms.partitions import ChannelHalves, Checkerboard, LeftRight, TopBottom
+    from .transforms.partitions import ChannelHalves, Checkerboard, LeftRight, Subgrid, TopBottom
     from .transforms.planar import Planar
     from .transforms.radial import Radial
     from .transforms.reshape import Squeeze
     from .transforms.residual import Residual
+    from .transforms.reversible import set_memory
     from .transforms.splines import RationalQuadraticSpline
     from .transforms.sylvester import Sylvester
 

@@ -11,13 +11,14 @@ import bijectory
 from bijectory.cli.main import VERBS
 
 NAMES = """
-ActNorm Affine Angles Autoregressive BijectoryError BlockAutoregressive BoundModel Chain ChannelHalves Checkerboard
-CircularSpline Composed ConstantAffine Continuous Coupling DiagonalScale Embedded EstimateModel EstimatedFlow
-ExactModel Exp Flow FlowBase Householder IntegerModel Inverse LULinear LeftRight LipschitzMLP Logistic MADE MLP
-Mixture MixtureCDF Normal Orthogonal Partition Permute Planar Quantised Radial RationalQuadraticSpline ResNet Residual
-Rotate SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus Squeeze Standardise StandardisedContext StudentT
-Sylvester TimeMLP TopBottom Transform Uniform as_distribution bnaf ffjord flowpp from_nflows from_zuko iaf initialise
-logit maf mixture_cdf naf nice nice_image nsf planar radial realnvp realnvp_image residual_flow residuals set_sampling
+ActNorm Affine Angles Autoregressive BijectoryError BlockAutoregressive BoundModel Chain ChannelHalves ChannelMADE
+Checkerboard CircularSpline Composed Conditioned ConstantAffine Continuous Conv1x1 ConvNet Coupling DiagonalScale
+Embedded EstimateModel EstimatedFlow ExactModel Exp FactorOut Flow FlowBase Householder IntegerModel Inverse LULinear
+LeftRight LipschitzMLP Logistic MADE MLP Mixture MixtureCDF Normal Orthogonal Partition Permute Planar Quantised
+Radial RationalQuadraticSpline ResNet Residual Rotate SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus
+Squeeze Standardise StandardisedContext StudentT Subgrid Sylvester TimeMLP TopBottom Transform Uniform as_distribution
+bnaf channel_autoregressive ffjord flowpp from_nflows from_zuko glow iaf initialise logit maf mixture_cdf naf nice
+nice_image nsf planar radial realnvp realnvp_image realnvp_multiscale residual_flow residuals set_memory set_sampling
 standardised_context sylvester uniform_latents
 """.split()
 
@@ -25,10 +26,13 @@ OPTIONS = {
     "list": [],
     "show": ["recipe"],
     "train": ["recipe", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard", "--data"],
+    "fit": ["data", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard"],
     "evaluate": ["run", "--json", "--data", "--recipe"],
     "sample": ["run", "-n", "-o", "--seed", "--context", "--recipe"],
-    "score": ["run", "file", "-o", "--recipe"],
+    "score": ["run", "data", "-o", "--order", "--json", "--skip-bad", "--recipe"],
     "interpolate": ["run", "first", "second", "-o", "--steps", "--json", "--recipe"],
+    "encode": ["run", "data", "-o", "--skip-bad", "--recipe"],
+    "decode": ["run", "latents", "-o", "--recipe"],
     "verify": ["run", "--json", "--data", "--recipe"],
     "report": ["runs", "-o"],
 }

@@ -88,9 +88,10 @@ def test_samples_follow_their_own_context(command: Command, conditional: Path, c
     [
         (lambda text: text.replace("c3", "d3"), ["'c3'", "d3"]),
         (lambda text: text.split("\n")[0] + "\n", ["row"]),
+        (lambda text: "1,2,3,4,5,6,7,8\n", ["header", "c1, c2"]),
         (lambda text: text.replace("\n1,", "\n1,nan,").replace("note,", "note,c0,").replace("\n0,", "\n0,1,"), ["row"]),
     ],
-    ids=["column", "no rows", "ragged"],
+    ids=["column", "no rows", "no header", "ragged"],
 )
 def test_bad_context_files(
     command: Command, conditional: Path, contexts: Path, change: Callable[[str], str], expected: list[str]
@@ -107,6 +108,9 @@ def test_a_conditional_run_asks_for_its_context(command: Command, conditional: P
     (tmp_path / "bare.csv").write_text("y\n1.0\n")
     done = command("score", conditional, tmp_path / "bare.csv")
     assert done.returncode == 2 and "'c1'" in done.stderr
+    (tmp_path / "nameless.csv").write_text("1,2,3,4,5,6,7,8,9\n")
+    done = command("score", conditional, tmp_path / "nameless.csv")
+    assert done.returncode == 2 and "header" in done.stderr
 
 
 def test_an_unconditional_run_takes_none(command: Command, finished: Path, contexts: Path) -> None:

@@ -228,7 +228,7 @@ def test_parts_consume_noise_of_their_own() -> None:
     assert isinstance(model, bj.EstimatedFlow)
     # A series takes a sign for each number and one more, a probe a sign for each.
     assert model.noise_size == 4 + 3
-    assert [type(part).__name__ for part, _ in estimated._walk(model.transform)] == [
+    assert [type(part).__name__ for part, _, _ in estimated._walk(model.transform, None)] == [
         "Residual",
         "Autoregressive",
         "Continuous",

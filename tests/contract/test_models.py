@@ -68,6 +68,18 @@ def test_every_model_function_stands_in_the_zoo(name: str) -> None:
     assert any(row.id.split(",")[0] == name for row in MODELS)
 
 
+def test_a_declared_accuracy_is_what_samples_are_held_to() -> None:
+    torch.manual_seed(0)
+    few, exact = (bj.ffjord(2, hidden=(16,), steps=2, accuracy=accuracy) for accuracy in (1e-3, 0.0))
+    with torch.no_grad():
+        for parameter in few.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    exact.load_state_dict(few.state_dict())
+    x = torch.randn(32, 2)
+    held, failed = (model_laws(model, x)["sample log-prob"]() for model in (few, exact))
+    assert held.passed and not failed.passed and held.figure == failed.figure
+
+
 # An exact model that is no flow
 
 

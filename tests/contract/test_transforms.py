@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from zoo import MODELS, TRANSFORMS, Row, specimen
 import bijectory as bj
 from bijectory.errors import InputError
 from bijectory.numerics.mixture import Kind, mixture_logit
+from bijectory.numerics.spline import unconstrained_knots
 from bijectory.testing import Check, check_transform, transform_laws
 from bijectory.testing.checks import Law, hold
 from bijectory.transforms import mixtures
 from bijectory.transforms.elementwise import Elementwise
+from bijectory.transforms.reversible import Memory
 
 
 def laws(row: Row, **bounds: float) -> dict[str, Law]:
@@ -68,6 +71,30 @@ def test_a_map_survives_saving(row: Row) -> None:
     assert torch.equal(log_det, log_det_again)
 
 
+@pytest.mark.parametrize("backwards", [False, True], ids=["forward", "inverse"])
+@each_row
+def test_a_chain_that_rebuilds_it_has_the_same_gradient(row: Row, backwards: bool) -> None:
+    thing = specimen(row)
+    chain = bj.Chain([copy.deepcopy(thing.module).double()])  # type: ignore[list-item]
+    if backwards and not chain.has_inverse:
+        pytest.skip("no inverse")
+    way, at = chain.forward_and_log_det, thing.x.double()
+    given = [] if thing.context is None else [thing.context.double()]
+    if backwards:
+        way, at = chain.inverse_and_log_det, chain(at, *given).detach()
+
+    def gradients(memory: Memory) -> list[Tensor]:
+        bj.set_memory(chain, memory)
+        leaves = [one.clone().requires_grad_() for one in (at, *given)]
+        z, log_det = way(*leaves)
+        weighted = (z * torch.linspace(-1, 2, z.numel(), dtype=z.dtype).view_as(z)).sum() + (log_det**2).sum()
+        return list(torch.autograd.grad(weighted, [*leaves, *chain.parameters()], materialize_grads=True))
+
+    for found, expected in zip(gradients("rebuild"), gradients("plain"), strict=True):
+        # As shares of the largest number; a gradient of rounding size, such as that of a log-det that is 0, has no digits to compare.
+        assert float((found - expected).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
 def test_every_public_map_stands_in_the_zoo(kind: type) -> None:
     parts = [part for row in [*TRANSFORMS, *MODELS] for part in specimen(row).module.modules()]
@@ -94,6 +121,17 @@ def test_a_spline_of_any_steepness_loses_a_few_roundings(dtype: torch.dtype) -> 
     # z and, times the slope, x are each rounded in units of the bound 5. b² − 4ac, as in the paper, loses a hundred units and more.
     unit = 5 * torch.finfo(dtype).eps * (1 + torch.exp(-log_slope))
     assert float(((again - z).abs() / unit).max()) < 4
+
+
+def test_knots_are_as_exact_at_one_end_as_at_the_other() -> None:
+    raw = 2 * torch.randn(20_000, 8, generator=torch.Generator().manual_seed(0))
+    slopes = torch.zeros(20_000, 7)
+    narrow, wide = (
+        unconstrained_knots(*(v.to(t) for v in (raw, raw, slopes)), bound=5.0) for t in (torch.float32, torch.float64)
+    )
+    error = (narrow[0].double() - wide[0]).abs().amax(0) / (5 * torch.finfo(torch.float32).eps)
+    # Summed from the left alone, the last knot is off by 5 to 7 roundings of the bound.
+    assert float(error.max()) < 4
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "logistic"])

@@ -76,7 +76,8 @@ def assert_printed(printed: str, shown: str, place: str) -> None:
 
 def run_command(words: list[str]) -> tuple[int, str]:
     """``bijectory words…`` through the door of the console script, small where it trains: (exit code, standard error)."""
-    if words[0] == "train" and words[1] in built_in_recipes() and not {"--resume", "smoke=true"} & set(words):
+    trains = words[0] == "fit" or (words[0] == "train" and words[1] in built_in_recipes())
+    if trains and not {"--resume", "smoke=true"} & set(words):
         words = [*words, "smoke=true"]
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -37,6 +37,9 @@ FLOWS: dict[str, Callable[[], bj.Flow]] = {
     "ffjord, exact trace": lambda: bj.ffjord(3, depth=1, steps=2, hidden=HIDDEN, context_dim=2),
     "residual_flow, exact log-det": lambda: bj.residual_flow(3, depth=1, log_det="exact", hidden=HIDDEN, context_dim=2),
     "realnvp_image": lambda: bj.realnvp_image((1, 4, 4), stages=SHORT, filters=2, blocks=1),
+    "realnvp_multiscale": lambda: bj.realnvp_multiscale((1, 4, 4), scales=2, filters=2, blocks=1, channels=1, last=1),
+    "glow": lambda: bj.glow((1, 4, 4), scales=2, depth=1, hidden=2, context_dim=2),
+    "channel_autoregressive": lambda: bj.channel_autoregressive((1, 4, 4), scales=1, components=2, filters=4, blocks=1),
     "nice_image": lambda: bj.nice_image((1, 4, 4), hidden=HIDDEN),
 }
 #: Exported by default, one of each kind: the others wait for -m slow, and with them all that is compiled.

@@ -37,7 +37,11 @@ def line(*, steps: int = 20) -> Recipe:
 '''
 
 PICTURES = '''
+import dataclasses
+
+from bijectory.data.archives import find_file
 from bijectory.data.generated import generated_pictures
+from bijectory.evaluation.elsewhere import Elsewhere
 from bijectory.evaluation.images import ImagePictures
 from bijectory.experiments.recipe import Expect, Recipe
 from bijectory.models.flows.realnvp_image import realnvp_image
@@ -46,19 +50,27 @@ from bijectory.training.fit import Budget
 from bijectory.training.objectives.bound import maximum_bound
 
 
+def blobs(folder, seed):
+    elsewhere = {
+        "other blobs": lambda: generated_pictures((3, 8, 8), 4, 100, seed=1).test.x,
+        "photographs": lambda: find_file(folder, ["photographs.npz"], "take some"),
+    }
+    return dataclasses.replace(generated_pictures((3, 8, 8), 4, 100, seed=0), elsewhere=elsewhere)
+
+
 def pictures(*, steps: int = 20) -> Recipe:
     """A RealNVP on blobs.
 
     steps: updates
     """
     return Recipe(
-        data=lambda folder, seed: generated_pictures((3, 8, 8), 4, 100, seed=0),
+        data=blobs,
         model=lambda schema: Quantised(
             realnvp_image(schema.event_shape, filters=4, blocks=1, stages=(("checkerboard", 2),)), schema.levels
         ),
         objective=lambda model: maximum_bound(model, rate=1e-2),
         budget=Budget(steps=steps, batch=16, log_every=10),
-        evaluators=lambda model, splits: [ImagePictures(model, splits, 10, small=True)],
+        evaluators=lambda model, splits: [ImagePictures(model, splits, 10, small=True), Elsewhere(model, splits, 10, small=True)],
         expect=Expect("bits_per_dim", 0.5865, 0.01, "CS294-158 2020, on other pictures", "one CPU core", 0.1),
         draws=4,
         looks=4,

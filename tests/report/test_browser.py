@@ -153,8 +153,7 @@ def test_canvases_follow_the_scheme(visit: Any) -> None:
     )
     light = seen.page.evaluate(corner)
     seen.page.emulate_media(color_scheme="dark")
-    seen.page.wait_for_timeout(100)
-    assert light != seen.page.evaluate(corner)
+    seen.page.wait_for_function(f"{corner} !== '{light}'", timeout=15_000)
 
 
 def test_everything_can_be_reached_by_keyboard(visit: Any) -> None:

@@ -9,10 +9,12 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from bijectory.figures.image_plates import compared_rows_plate
 from bijectory.figures.images import mosaic, packed, shown, slides, slides_animation, square_columns
 from bijectory.figures.plate import Plate
 from bijectory.figures.plates import plates
 from bijectory.figures.style import DARK, LIGHT, pixels
+from bijectory.figures.walks import Between, compared_ways
 
 LEVELS = 4
 
@@ -113,6 +115,49 @@ def test_the_ends_of_an_interpolation_are_marked() -> None:
         assert (image[1:9, left + 1 : left + 8] == value).all() and (image[10:18, left + 1 : left + 8] == value).all()
     assert "4 of 4 ends come back from their latents exactly" in plate.alt
     assert "change by 33.3, 33.3, 33.3 %" in plate.alt
+
+
+def test_the_ways_of_several_runs_stand_under_one_another() -> None:
+    one, other = noise(2, 4, 3, 8, 8), noise(2, 4, 3, 8, 8, seed=1)
+    plate = compared_rows_plate([("a_run", one), ("another", other)], LEVELS)
+    axes = plate.draw(LIGHT).axes[0]
+    letters = [text.get_text() for text in axes.texts if len(text.get_text()) == 1]
+    assert letters == ["A", "B", "A", "B"]
+    image, colours = sheet(plate), [shown(x.reshape(-1, 3, 8, 8), LEVELS) for x in (one, other)]
+    margin = image.shape[1] - (1 + 4 * 9 + 2 * 4)
+    for row, top in enumerate((1, 10, 22, 31)):
+        pair, run = divmod(row, 2)
+        for column, left in enumerate((1, 14, 23, 36)):
+            found = image[top : top + 8, margin + left : margin + left + 8]
+            np.testing.assert_array_equal(found, colours[run][4 * pair + column])
+    assert (image[:, :margin] == 255).all() and margin > 0
+    moves = 100 * np.abs(np.diff(one.astype(float), axis=1)).mean((0, 2, 3, 4)) / 3
+    assert f"a_run {', '.join(f'{move:.1f}' for move in moves)}; another" in plate.alt
+    assert "A a_run, B another" in plate.caption
+
+
+def test_a_row_of_samples_a_temperature() -> None:
+    samples = noise(2, 5, 1, 8, 8)
+    arrays = {"levels": np.array(LEVELS), "temperatures": np.array([0.7, 1.0]), "samples": samples}
+    (plate,) = plates("image_temperatures", arrays, ())
+    assert [text.get_text() for text in plate.draw(DARK).axes[0].texts] == ["0.7", "1.0"]
+    image = sheet(plate)
+    margin = image.shape[1] - (5 * 9 - 1)
+    np.testing.assert_array_equal(image[9:17, margin + 9 : margin + 17], shown(samples[1], LEVELS)[1])
+    assert "5 latents at 2 temperatures" in plate.alt and "at 1.0 mean ± deviation" in plate.alt
+
+
+def test_ways_are_drawn_where_they_were_measured() -> None:
+    runs = [
+        Between("a", np.array([0.1, 0.3, -0.1]), np.full(3, 0.05), 0.6),
+        Between("b", np.zeros(3), np.zeros(3), -0.2),
+    ]
+    axes = compared_ways(LIGHT, runs).axes[0]
+    drawn = {tuple(np.asarray(line.get_ydata(), float)) for line in axes.lines}
+    assert {(0.1, 0.3, -0.1), (0.0, 0.0, 0.0), (0.6,), (-0.2,)} <= drawn
+    low, high = axes.get_ylim()
+    assert low < -0.2 and high > 0.6
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
 
 
 def test_an_end_that_does_not_come_back_is_counted() -> None:

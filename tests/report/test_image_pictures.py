@@ -7,12 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from bijectory import ActNorm, Chain, ConstantAffine, Flow, Normal, Quantised
+from bijectory import ActNorm, Chain, ConstantAffine, Flow, Logistic, Normal, Quantised
 from bijectory.data.generated import generated_pictures
 from bijectory.data.splits import Rows, Splits
 from bijectory.errors import InputError, ShapeError
-from bijectory.evaluation.images import ImagePictures, interpolate, nearest
-from bijectory.report.comments import binomial_tail, memorisation_comment, round_trip_comment
+from bijectory.evaluation.images import TEMPERATURES, ImagePictures, interpolate
+from bijectory.evaluation.likelihood import bound_rows
+from bijectory.evaluation.neighbours import nearest
+from bijectory.numerics.seeds import generator_for
+from bijectory.report.comments import (
+    binomial_tail,
+    memorisation_comment,
+    round_trip_comment,
+    way_comment,
+)
 
 SHAPE = (3, 8, 8)
 
@@ -57,7 +65,8 @@ def test_a_look_and_a_portrait_leave_every_part_as_it_was(splits: Splits) -> Non
 
 def test_a_portrait_has_everything_in_the_integers_of_the_data(model: Quantised, splits: Splits) -> None:
     found = portrait(ImagePictures(model, splits, 5, draws=20, pairs=2, steps=5, neighbours=6, held_out=10, chunk=7))
-    names = ["image_samples", "image_interpolations", "image_neighbours", "image_round_trip"]
+    ways = ["image_interpolations", "image_walks"]
+    names = ["image_samples", "image_temperatures", *ways, "image_neighbours", "image_round_trip", "image_cost"]
     assert list(found) == names
     shapes = {(name, key): x.shape for name, arrays in found.items() for key, x in arrays.items()}
     assert shapes["image_samples", "samples"] == shapes["image_neighbours", "distance"] + SHAPE == (20, *SHAPE)
@@ -69,7 +78,7 @@ def test_a_portrait_has_everything_in_the_integers_of_the_data(model: Quantised,
     assert {x.dtype for x in pictures} == {np.dtype(np.uint8)} and max(x.max() for x in pictures) <= 3
     assert all(arrays["levels"] == 4 for arrays in found.values())
     again = portrait(ImagePictures(model, splits, 5, draws=20, pairs=2, steps=5, neighbours=6, held_out=10, chunk=7))
-    for name in names:
+    for name in names[:-1]:  # all but what a clock says
         for key, x in found[name].items():
             np.testing.assert_array_equal(x, again[name][key])
 
@@ -93,10 +102,56 @@ def test_interpolation_refuses_one_step_and_other_shapes(model: Quantised) -> No
         interpolate(model, torch.zeros(1, 2, 3, 9, 8, dtype=torch.uint8), 4)
 
 
+def test_temperatures_scale_the_same_latents(model: Quantised, splits: Splits) -> None:
+    arrays = portrait(ImagePictures(model, splits, 5, small=True, heated=6))["image_temperatures"]
+    assert tuple(arrays["temperatures"]) == TEMPERATURES == (0.7, 0.8, 0.9, 1.0)
+    assert arrays["samples"].shape == (4, 4, *SHAPE), "small has four, whatever was asked for"
+    for t, row in zip(TEMPERATURES, arrays["samples"], strict=True):
+        again = model.sample(4, generator=generator_for(0, "images", "heat"), temperature=t)
+        np.testing.assert_array_equal(row, again.numpy())
+    assert len({row.tobytes() for row in arrays["samples"]}) == 4
+
+
+def test_another_base_has_no_temperature(splits: Splits) -> None:
+    flow = Flow(Logistic(SHAPE), ConstantAffine(torch.zeros(SHAPE), torch.ones(SHAPE)))
+    assert "image_temperatures" not in portrait(ImagePictures(Quantised(flow, 4), splits, 5, small=True))
+
+
+def test_ways_are_measured_as_they_are_walked(model: Quantised, splits: Splits) -> None:
+    arrays = portrait(ImagePictures(model, splits, 5, draws=2, pairs=2, walks=4, timed=2, rows=2))["image_walks"]
+    order = torch.randperm(len(splits.test), generator=generator_for(0, "images", "walks"))[:8]
+    ends = splits.test.x[order].unflatten(0, (-1, 2))
+    rows = interpolate(model, ends, 5)
+    np.testing.assert_array_equal(arrays["nats"], bound_rows(model, rows.flatten(0, 1)).reshape(4, 5))
+    share = rows.double().numpy() / 3
+    np.testing.assert_allclose(arrays["change"], np.abs(np.diff(share, axis=1)).mean((2, 3, 4)))
+    np.testing.assert_allclose(arrays["direct"], np.abs(share[:, -1] - share[:, 0]).mean((1, 2, 3)))
+    blend = torch.round((ends[:, 0].double() + ends[:, 1].double()) / 2).to(torch.uint8)
+    np.testing.assert_array_equal(arrays["blend"], bound_rows(model, blend))
+
+
+def test_one_test_picture_is_enough_for_a_portrait(model: Quantised) -> None:
+    x = generated_pictures(SHAPE, 4, 30, seed=0).train.x
+    data = Splits(Rows(x), Rows(x), Rows(x[:1]), (), "one", levels=4)
+    found = portrait(ImagePictures(model, data, 5, small=True))
+    assert "image_interpolations" not in found and "image_walks" not in found and "image_cost" in found
+
+
+def test_cost_says_what_was_timed(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Quantised(Flow(Normal(SHAPE), ActNorm((SHAPE[0], 1, 1))), 4)
+    arrays = portrait(ImagePictures(model, splits, 5, draws=2, walks=1, rows=2, timed=7))["image_cost"]
+    assert arrays["parameters"] == sum(p.numel() for p in model.parameters()) > 0 and arrays["pictures"] == 7
+    assert arrays["threads"] == torch.get_num_threads() and str(arrays["device"]) == "cpu"
+    assert 1 <= len(arrays["score"]) <= 5 and (arrays["score"] > 0).all() and (arrays["sample"] > 0).all()
+    monkeypatch.setattr("bijectory.evaluation.images.PATIENCE", 0.0)
+    hasty = portrait(ImagePictures(model, splits, 5, draws=2, walks=1, rows=2, timed=7))["image_cost"]
+    assert len(hasty["score"]) == len(hasty["sample"]) == 1
+
+
 @pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("rows", [3, 200])
 def test_neighbours_against_every_distance(flips: bool, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bijectory.evaluation.images.BLOCK", 64)
+    monkeypatch.setattr("bijectory.evaluation.neighbours.BLOCK", 64)
     generator = torch.Generator().manual_seed(0)
     train = torch.randint(4, (rows, *SHAPE), generator=generator, dtype=torch.uint8)
     x = torch.randint(4, (20, *SHAPE), generator=generator, dtype=torch.uint8)
@@ -195,6 +250,32 @@ def test_comments_tell_what_was_learned_by_heart() -> None:
     assert "3 of 100 samples are training pictures, value for value" in heart
     assert "23 of 100 samples lie closer" in heart and "repeats training pictures" in heart
     assert "mirrored training pictures included" in heart and "no sign" not in heart
+
+
+def ways(halfway: float, noise: float = 0.1, pairs: int = 50) -> dict[str, np.ndarray]:
+    """Ways of 2 dimensions whose ends need 2 bits each, and which need ``halfway`` bits more in their middle."""
+    bits = np.full((pairs, 5), 4.0) + np.array([-0.5, 0, 0, 0, 0.5])
+    bits[:, 2] += halfway + noise * np.random.default_rng(0).permutation(np.linspace(-1, 1, pairs))
+    change = np.tile([0.1, 0.2, 0.2, 0.1], (pairs, 1))
+    blend = np.full(pairs, -3 * np.log(2))
+    return {"nats": -bits * np.log(2), "blend": blend, "change": change, "direct": np.full(pairs, 0.4)}
+
+
+def test_comments_tell_whether_what_lies_between_is_likely() -> None:
+    error = 0.5 * np.linspace(-0.1, 0.1, 50).std(ddof=1) / np.sqrt(50)
+    worse = way_comment(ways(1.0), 2)
+    assert (
+        f"Halfway between 50 pairs of held-out pictures its own need 2.5000 bits/dim, 0.5000 ± {error:.4f} bits/dim more"
+        in worse
+    )
+    assert "less likely than data" in worse and "averaged would need 0.5000 ± 0.0000 bits/dim less" in worse
+    assert "change by 10.0, 20.0, 20.0, 10.0 % of the range, the most being 1.33 times the mean; in all 1.50" in worse
+    better, same = way_comment(ways(-1.0), 2), way_comment(ways(0.01, noise=1.0), 2)
+    assert "0.5000 ± " in better and "bits/dim less than the two ends: likelier than data" in better
+    assert "as likely as data, as far as 50 pairs can tell" in same
+    assert better.count(". ") == same.count(". ") == 0, "one sentence a run"
+    lone = way_comment(ways(1.0, pairs=1), 2)
+    assert "± nan" in lone and "as far as 1 pair can tell" in lone
 
 
 @pytest.mark.parametrize(

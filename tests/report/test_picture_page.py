@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from bijectory.experiments.record import sealed
+from bijectory.report.groups import difference
 from bijectory.report.page import render, write_report
-from bijectory.report.pictures import difference
 from bijectory.report.tables import read
 
 LIMIT = 6_000_000
@@ -66,6 +66,7 @@ def test_every_deliverable_is_there_and_no_density(page: str) -> None:
         "Samples",
         "Interpolations",
         "Nearest training pictures",
+        "Pictures from elsewhere",
         "While it learns",
         "Settings and cost",
     ]
@@ -81,7 +82,7 @@ def test_every_deliverable_is_there_and_no_density(page: str) -> None:
 
 def test_words_stand_for_every_picture(page: str) -> None:
     alts = re.findall(r'<img src="data:[^"]*" alt="([^"]*)"', page)
-    assert len(alts) == 5
+    assert len(alts) == 6
     assert [alt for alt in alts if not re.search(r"\d{2}", alt)] == []
     assert "16 samples of the model, 8 × 8 pixels, colour, 4 levels" in page
 
@@ -118,7 +119,7 @@ def test_measurements_are_put_in_words(page: str, made: Path) -> None:
 
 def test_figures_are_files_of_the_run(made: Path) -> None:
     files = {path.name for path in (made / "figures").iterdir()}
-    names = "curves image_samples image_data image_interpolations image_neighbours"
+    names = "curves image_samples image_data image_temperatures image_interpolations image_neighbours"
     assert files == {*(f"{name}.png" for name in names.split()), "animation.gif"}
     with Image.open(made / "figures" / "animation.gif") as film:
         assert film.n_frames == 2
@@ -138,6 +139,79 @@ def test_runs_on_the_same_pictures_are_ranked(pair: tuple[Path, Path]) -> None:
         "16 samples of bad_mask",
         "Validation curves",
     ]
+
+
+def plain(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+def test_the_group_shows_cost_temperatures_and_ways(pair: tuple[Path, Path]) -> None:
+    page = render([read(run) for run in pair])
+    group = page[page.index("On the same pictures") : page.index('class="run"')]
+    assert re.findall(r"<h4>([^<]*)</h4>", group) == ["Cost", "Temperatures", "Between two pictures"]
+    cost = read(pair[0]).pictures["image_cost"]
+    result = json.loads((pair[0] / "result.json").read_text())
+    bound, sample = (1000 * np.median(cost[key]) / int(cost["pictures"]) for key in ("score", "sample"))
+    row = (
+        f"good {int(cost['parameters']):,} 20 {result['seconds']:,.0f} {1000 * result['seconds'] / 20:.3g} {bound:.3g} "
+        f"{sample:.3g} 1 thread"
+    )
+    assert row in plain(group)
+    captions = re.findall(r"<figcaption>([^<]*)</figcaption>", group)
+    assert [caption.split(",")[0].split(":")[0] for caption in captions[3:]] == [
+        "good",
+        "bad_mask",
+        "The same held-out pictures at both ends",
+        "How likely each run finds the pictures on its own ways",
+    ]
+    assert "A good, B bad_mask" in captions[5] and "3 pairs, ± one standard error" in captions[6]
+    alts = re.findall(r'alt="([^"]*)"', group)
+    assert all(re.search(r"\d", alt) for alt in alts) and "at 0.7 mean ± deviation" in alts[3]
+    walks = read(pair[0]).pictures["image_walks"]
+    apart = (walks["nats"][:, [0, -1]].mean(1) - walks["nats"][:, 2]) / (192 * np.log(2))
+    error = apart.std(ddof=1) / np.sqrt(3)
+    half = -walks["nats"][:, 2].mean() / (192 * np.log(2))
+    sentence = f"good: halfway between 3 pairs of held-out pictures its own need {half:.4f} bits/dim, {abs(apart.mean()):.4f} ± {error:.4f}"
+    assert sentence in group and group.count(": halfway between 3 pairs") == 2
+    assert f"{apart.mean():+.4f}".replace("-", "−") in alts[-1]
+
+
+def test_runs_older_than_a_figure_stand_beside_those_that_have_it(pair: tuple[Path, Path]) -> None:
+    for name in ("image_cost", "image_temperatures", "image_walks"):
+        for path in (pair[1] / "arrays").glob(f"{name}-*.npz"):
+            path.unlink()
+    page = render([read(run) for run in pair])
+    group = page[page.index("On the same pictures") : page.index('class="run"')]
+    assert "Without: bad_mask" in group and group.count(": halfway between 3 pairs") == 1
+    assert "How likely each run finds" not in group and "A good, B bad_mask" in group
+    assert re.search(r"bad_mask – 20 \d+ [\d.]+ – – –", plain(group))
+
+
+def test_ways_between_other_ends_are_not_shown_together(pair: tuple[Path, Path]) -> None:
+    (path,) = (pair[1] / "arrays").glob("image_interpolations-*.npz")
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["ends"] = arrays["ends"][::-1]
+    np.savez(path, **arrays)
+    page = render([read(run) for run in pair])
+    assert "The same held-out pictures at both ends" not in page and ": halfway between 3 pairs" in page
+
+
+def test_runs_of_one_name_keep_their_own_ways(pair: tuple[Path, Path]) -> None:
+    (pair[1].parent / "b").mkdir()
+    other = pair[1].rename(pair[1].parent / "b" / "good")
+    assert "A good, B good" in render([read(pair[0]), read(other)])
+
+
+def test_other_pictures_stand_in_a_table_with_a_warning(page: str, made: Path) -> None:
+    section = plain(page[page.index("Pictures from elsewhere") :])
+    arrays = read(made).pictures["image_elsewhere"]
+    assert list(arrays["sets"]) == ["test pictures", "other blobs", "pictures of one value", "noise"]
+    for index, name in enumerate(arrays["sets"]):
+        bits = -arrays["nats"][arrays["set"] == index] / (192 * np.log(2))
+        assert f"{name} {len(bits):,} {bits.mean():.4f} ± {bits.std(ddof=1) / np.sqrt(len(bits)):.4f}" in section
+    assert "Likelihood alone is no detector" in section and "arXiv:1810.09136" in section
+    assert "Not scored: photographs: expected a data folder with photographs.npz, got none" in section
 
 
 def test_rows_that_both_runs_kept_are_paired(pair: tuple[Path, Path]) -> None:

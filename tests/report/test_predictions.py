@@ -71,6 +71,7 @@ def test_plates_carry_their_numbers_and_are_drawn() -> None:
     assert [plate.name for plate in found] == ["pit", "coverage", "intervals", "cost"]
     assert "inside the central 90 % intervals" in found[1].alt and "50 % of the rows lie inside" in found[2].alt
     assert "maf 3.0 ms, iaf 50.0 ms" in found[3].alt
+    assert found[2].draw(LIGHT).axes[0].get_ylabel() == "$y, in its own unit"
     assert all(pixels(plate.draw(theme)).shape[2] == 4 for plate in found for theme in (LIGHT, DARK))
 
 

@@ -45,7 +45,14 @@ def test_curves_and_pictures_of_a_run(trained: Path) -> None:
 
 def test_samples_of_a_run_on_pictures(trained_pictures: Path) -> None:
     found = events(trained_pictures / "tensorboard")
-    images = {"frame_samples", "image_samples", "image_data", "image_interpolations", "image_neighbours"}
+    images = {
+        "frame_samples",
+        "image_samples",
+        "image_data",
+        "image_temperatures",
+        "image_interpolations",
+        "image_neighbours",
+    }
     assert images == set(found.Tags()["images"])
     assert [event.step for event in found.Images("frame_samples")] == [10, 20]
 

@@ -115,6 +115,8 @@ def test_second_derivatives_are_refused_and_functional_ones_are_right() -> None:
 class Shifts(nn.Module):
     """x_i = z_i − Σ_j W_ij relu(1 − x_j): a net of one matrix, W strictly lower triangular."""
 
+    event_dim = 1
+
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.tril(-1))

@@ -394,7 +394,7 @@ def test_a_bad_partition_takes_the_place_of_every_other(partition: str) -> None:
 
 def test_a_crop_passes_through_the_same_maps() -> None:
     flow = moved(bj.realnvp_image((3, 16, 16), filters=4, blocks=1)).double()
-    crop = bj.Flow(bj.Normal((3, 8, 8)), flow.transform)  # type: ignore[arg-type]
+    crop = bj.Flow(bj.Normal((3, 8, 8)), flow.transform).double()  # type: ignore[arg-type]
     x = pictures(3, 3, 8, 8).double()
     assert crop.log_prob(x).shape == (3,)
     torch.testing.assert_close(crop.decode(crop.encode(x)), x)

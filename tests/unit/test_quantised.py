@@ -13,7 +13,7 @@ import bijectory as bj
 from bijectory.data.batches import Batch
 from bijectory.distributions.base import Base
 from bijectory.errors import InputError, NonFiniteError, ShapeError
-from bijectory.evaluation.likelihood import bound_rows, evaluate_model
+from bijectory.evaluation.likelihood import bits_of_rows, bound_rows, evaluate_model
 from bijectory.training.objectives.bound import NegativeBound, maximum_bound
 from bijectory.training.update import apply
 
@@ -35,7 +35,7 @@ class Flat(Base):
     def sample(
         self, shape: Sequence[int], context: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        p = torch.rand((*shape, *self.event_shape), generator=generator, dtype=self._like.dtype)
+        p = torch.rand((*shape, *self.event_shape), generator=generator, dtype=self.like.dtype)
         return p if self.alpha is None else torch.logit(self.alpha + (1 - 2 * self.alpha) * p)
 
     def cdf(self, z: Tensor) -> Tensor:
@@ -77,6 +77,7 @@ def test_a_flat_density_gives_exactly_log2_of_the_levels(levels: int, alpha: flo
     assert scores["bits_per_dim_4_draws"].value == pytest.approx(math.log2(levels), rel=1e-12)
     assert scores["bits_per_dim"].stderr < 1e-9  # of each row, not only on average
     assert scores["bits_per_dim"].kind == "bound"
+    assert bits_of_rows(model, integers(levels, 5, 2, 3)).tolist() == pytest.approx([math.log2(levels)] * 5, abs=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [None, 0.05])

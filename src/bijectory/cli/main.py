@@ -10,7 +10,10 @@ import click
 
 from .. import __version__
 from ..errors import BijectoryError, InterruptedTraining
+from .decode import decode
+from .encode import encode
 from .evaluate import evaluate
+from .fit import fit
 from .interpolate import interpolate
 from .list import list_recipes
 from .report import report
@@ -24,10 +27,13 @@ VERBS = {
     "list": list_recipes,
     "show": show,
     "train": train,
+    "fit": fit,
     "evaluate": evaluate,
     "sample": sample,
     "score": score,
     "interpolate": interpolate,
+    "encode": encode,
+    "decode": decode,
     "verify": verify,
     "report": report,
 }
@@ -60,10 +66,13 @@ def bijectory() -> None:
     bijectory list                                     what can be trained
     bijectory train smiley_mixture_cdf                 train, judge, certify: runs/smiley_mixture_cdf
     bijectory train smiley_realnvp depth=8 rate=1e-3   with other knobs (bijectory show smiley_realnvp)
+    bijectory fit holidays/                            a model of your own pictures: runs/pictures
     bijectory evaluate runs/smiley_realnvp --json      its scores, computed anew
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
+    bijectory score runs/pictures new/                 your pictures, the most unusual first
     bijectory interpolate runs/celeba32_realnvp a.png b.png -o between.png
+    bijectory encode runs/pictures new/ -o latents.npz and back: bijectory decode
     bijectory report runs/*                            one page of everything: runs/report.html
     """
 

@@ -2,47 +2,105 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
-from .options import recipe_option, run_argument
+from .options import json_option, recipe_option, run_argument, skip_option
+from .tables import told
 
 
 @click.command()
 @run_argument
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "output",
     type=click.Path(path_type=Path),
-    help="A .csv, .npz or .parquet file. [default: CSV to standard output]",
+    help="A .csv file; for rows also .npz or .parquet. [default: CSV to standard output]",
 )
+@click.option(
+    "--order",
+    type=click.Choice(["unusual", "file"]),
+    help="Of pictures: the most unusual first, or as the files are. [default: unusual; rows keep their order]",
+)
+@json_option
+@skip_option
 @recipe_option
-def score(run: Path, file: Path, output: Path | None, recipe: Path | None) -> None:
-    """Log density, in nats, of each row of FILE under the model of RUN: one row out for each row in, in its order.
+def score(
+    run: Path, data: Path, output: Path | None, order: str | None, as_json: bool, skip_bad: bool, recipe: Path | None
+) -> None:
+    """What DATA is to the model of RUN: bits per dimension of each picture, or log density, in nats, of each row.
 
-    FILE holds the model's columns and, for a conditional model, those that it is conditional on, all found by their names.
+    Pictures are a folder, a file or an .npz of them, prepared as those the model was trained on; those that cost most bits come first. For
+    rows, DATA holds the model's columns and, for a conditional model, those that it is conditional on, all found by their names; one row
+    out for each row in, in its order.
 
     \b
+    bijectory score runs/holidays new/ | head                          the most unusual pictures
+    bijectory score runs/holidays new/ --order file --skip-bad -o bits.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
-    bijectory score runs/smiley_realnvp rows.npz | sort -g | head      the most unusual rows
     """
+    from ..errors import InputError
+    from ..experiments.images import picture_shape
+    from ..experiments.record import Run
+
+    if as_json and output is not None:
+        raise InputError(f"--json prints the scores, and -o {output} writes them; choose one")
+    if picture_shape(Run.open(run)) is not None:
+        _pictures(run, data, output, order or "unusual", as_json, skip_bad, recipe)
+    elif order == "unusual" or skip_bad:
+        raise InputError(f"--order unusual and --skip-bad are for pictures, and {run} is a run on rows; leave them out")
+    else:
+        _rows(run, data, output, as_json, recipe)
+
+
+def _pictures(
+    run: Path, data: Path, output: Path | None, order: str, as_json: bool, skip_bad: bool, recipe: Path | None
+) -> None:
+    from ..data.archives import whole_file
+    from ..errors import InputError
+    from ..experiments.images import score_pictures
+
+    if output is not None and output.suffix.lower() != ".csv":
+        raise InputError(f"{output}: expected a name ending in .csv, got {output.suffix or 'no ending'}")
+    bits = score_pictures(run, data, skip=skip_bad, recipe=recipe)
+    if order == "unusual":
+        bits = bits.unusual_first()
+    told(bits.given)
+    if as_json:
+        click.echo(json.dumps([{"file": name, bits.column: value} for name, value in bits.rows()], indent=2))
+        return
+    text = bits.csv()
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        with whole_file(output) as file:
+            file.write(text.encode())
+    first = "the most unusual first" if order == "unusual" else "as the files are"
+    click.echo(f"bijectory: {len(bits.values):,} pictures, {first}", err=True)
+
+
+def _rows(run: Path, data: Path, output: Path | None, as_json: bool, recipe: Path | None) -> None:
     from ..data.tables import check_ending, write_csv, write_table
     from ..experiments.files import read_rows
+    from ..experiments.json_files import without_nan
     from ..experiments.record import Run
     from ..experiments.use import score as score_run
 
     if output is not None:
         check_ending(output)
-    rows = read_rows(Run.open(run), file)
+    rows = read_rows(Run.open(run), data)
     if rows.ignored:
         click.echo(
-            f"bijectory: {file}: columns the model does not know are left out: {', '.join(rows.ignored)}", err=True
+            f"bijectory: {data}: columns the model does not know are left out: {', '.join(rows.ignored)}", err=True
         )
     name, values = score_run(run, rows.x, context=rows.context, recipe=recipe)
-    if output is None:
+    if as_json:
+        click.echo(json.dumps(without_nan([{name: float(value)} for value in values]), indent=2))
+    elif output is None:
         write_csv(sys.stdout, (name,), values[:, None])
     else:
         write_table(output, (name,), values[:, None])

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..experiments.images import Given
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -25,6 +30,16 @@ def scores_table(result: dict[str, Any]) -> str:
         for s in result["scores"]
     ]
     return table(("split", "score", "value", "s.e.", "unit", "kind"), rows, right=(2,))
+
+
+def told(given: Given) -> None:
+    """Say on standard error what was done to a person's pictures, and which were left out."""
+    for words, count in given.done.items():
+        click.echo(f"bijectory: {count:,} pictures {words}", err=True)
+    for path, reason in given.skipped:
+        click.echo(f"bijectory: left out: {reason if str(path) in reason else f'{path}: {reason}'}", err=True)
+    if given.skipped:
+        click.echo(f"bijectory: {len(given.skipped):,} files left out, {len(given.names):,} used", err=True)
 
 
 def _plain(value: float) -> str:

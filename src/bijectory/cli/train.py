@@ -5,29 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from .options import data_option
+from .options import data_option, training_options
 
 
 @click.command()
 @click.argument("recipe")
 @click.argument("knobs", nargs=-1, metavar="[knob=value]...")
-@click.option(
-    "--run",
-    "run_directory",
-    type=click.Path(path_type=Path),
-    help="Where the run goes. [default: runs/RECIPE, or the next free name]",
-)
-@click.option(
-    "--resume", is_flag=True, help="Continue an interrupted run; the result is the uninterrupted one's, bit for bit."
-)
-@click.option("--seed", type=int, help="Seed of everything random. [default: 0]")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option(
-    "--tensorboard", is_flag=True, help="Also write TensorBoard events into the run (needs the extra of that name)."
-)
+@training_options
 @data_option
 def train(
     recipe: str,
@@ -48,13 +36,10 @@ def train(
     bijectory train ./mine.py width=64
     torchrun --nproc-per-node 2 -m bijectory train smiley_realnvp
     """
-    from ..experiments.check import certify
-    from ..experiments.record import Run
-    from ..experiments.run import train as run_training
-    from .tables import scores_table
-
-    path = run_training(
+    own = Path(recipe) if recipe.endswith(".py") else None
+    train_and_certify(
         recipe,
+        own,
         assignments=knobs,
         run=run_directory,
         resume=resume,
@@ -63,6 +48,16 @@ def train(
         data=data,
         tensorboard=tensorboard,
     )
+
+
+def train_and_certify(recipe: str, own: Path | None, *, data: Path | None = None, **settings: Any) -> NoReturn:
+    """Train, print scores and certificate, and leave with the exit code; ``own`` is the file of a recipe that is not built in."""
+    from ..experiments.check import certify
+    from ..experiments.record import Run
+    from ..experiments.run import train as run_training
+    from .tables import scores_table
+
+    path = run_training(recipe, data=data, say=click.echo, **settings)
     if path is None:
         # One of several processes: rank 0 judges, certifies and speaks. Out at once, since gloo's threads aborted one interpreter in
         # 35 on its way out, for which torchrun then ends rank 0 in the middle of its certificate.
@@ -70,7 +65,6 @@ def train(
         os._exit(0)
     result = Run.open(path).load_json("result.json")
     click.echo(scores_table(result))
-    own = Path(recipe) if recipe.endswith(".py") else None
     certificate = certify(path, data=data, recipe=own)
     failed = [check["law"] for check in certificate["checks"] if not check["passed"]]
     word = "all laws hold" if not failed else f"FAILS: {', '.join(failed)} (bijectory verify {path})"

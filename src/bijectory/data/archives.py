@@ -63,6 +63,18 @@ def read_npz(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {key: _member(path, file, key) for key in keys}
 
 
+def npz_names(path: Path) -> tuple[str, ...]:
+    """The names of the arrays of an NPZ archive, none of which is read.
+
+    Raises:
+        DataError: the file is missing, no archive, truncated or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: expected an NPZ file, found none; check the path")
+    with npz_faults(path, "the archive"), zipfile.ZipFile(path) as archive:
+        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
 def _member(path: Path, file: Any, key: str) -> NDArray[Any]:
     with npz_faults(path, f"array {key!r}"):
         value = file[key]

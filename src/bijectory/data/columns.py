@@ -15,11 +15,15 @@ from bijectory.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Named columns of float64: `values` is (rows, columns), and `ignored` names what the file held besides."""
+    """Named columns of float64: `values` is (rows, columns), and `ignored` names what the file held besides.
+
+    `named` is False where the names are the caller's, or made up, and not the file's: its columns were then taken by their place.
+    """
 
     columns: tuple[str, ...]
     values: NDArray[np.float64]
     ignored: tuple[str, ...] = ()
+    named: bool = True
 
 
 def checked_names(path: object, names: Sequence[str]) -> tuple[str, ...]:
@@ -57,14 +61,16 @@ def as_real(path: Path, what: str, values: NDArray[Any]) -> NDArray[np.float64]:
         return values.astype(np.float64)
 
 
-def finite_table(path: Path, columns: tuple[str, ...], values: NDArray[np.float64], ignored: tuple[str, ...]) -> Table:
+def finite_table(
+    path: Path, columns: tuple[str, ...], values: NDArray[np.float64], ignored: tuple[str, ...], named: bool = True
+) -> Table:
     """The table, if it has a row and every value is finite; the first fault in reading order is named."""
     if not len(values):
         raise DataError(f"{path}: expected at least one row, got none; write it again from its source")
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise bad_value(path, f"row {row + 1}, column {columns[column]!r}", str(values[row, column]))
-    return Table(columns, np.ascontiguousarray(values), ignored)
+    return Table(columns, np.ascontiguousarray(values), ignored, named)
 
 
 def outgoing(path: object, columns: Sequence[str], values: ArrayLike) -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -38,7 +38,7 @@ def read_csv(path: Path, wanted: tuple[str, ...] | None) -> Table:
         values = _careful(path, raw, header, found, picked) if everything is None else everything[:, picked]
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}; write one row a line, with commas") from error
-    return Table(tuple(found[i] for i in picked), np.ascontiguousarray(values), ignored)
+    return Table(tuple(found[i] for i in picked), np.ascontiguousarray(values), ignored, header)
 
 
 def write_csv(stream: TextIO, columns: Sequence[str], values: ArrayLike) -> None:

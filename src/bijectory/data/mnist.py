@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import math
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import DataError
-from .archives import find_file, write_npz
+from .archives import find_file, read_npz, write_npz
 from .downloads import fetch
 from .images import npz_splits
 from .splits import Splits
@@ -43,6 +47,8 @@ MD5 = {
         "y_test": "bb300cfdad3c16e7a12a480ee83cd310",
     },
 }
+#: What each set is called in words.
+NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 #: The usual protocol of papers on likelihood: 50,000 rows to train, 10,000 to choose weights by, 10,000 to test.
 VALIDATION = 10_000
 
@@ -51,7 +57,8 @@ def mnist_splits(folder: Path | None, seed: int, *, rows: int | None = None, val
     """Handwritten digits: x (rows, 1, 28, 28) uint8 in 0..255 (256 levels), labels 0..9, the official split in its order.
 
     Reads mnist.npz (arrays x_train, y_train, x_test, y_test) from the data folder. ``validation`` training rows, chosen by the seed,
-    are held out. With ``rows``, only the first so many of train and test (a fifth held out at most).
+    are held out. With ``rows``, only the first so many of train and test (a fifth held out at most). ``elsewhere`` are the test pictures
+    of Fashion-MNIST, in the same folder.
     Source: LeCun, Bottou, Bengio, Haffner, 1998.
 
     Raises:
@@ -74,11 +81,8 @@ def fashion_mnist_splits(
 
 
 def _splits(name: str, folder: Path | None, seed: int, rows: int | None, validation: int) -> Splits:
-    path = find_file(
-        folder, [f"{name}.npz"], f"`python -m bijectory.data.downloads {name} FOLDER` fetches and builds it"
-    )
-    return npz_splits(
-        path,
+    splits = npz_splits(
+        _found(name, folder),
         seed,
         train="x_train",
         test="x_test",
@@ -87,6 +91,18 @@ def _splits(name: str, folder: Path | None, seed: int, rows: int | None, validat
         rows=rows,
         name=name,
     )
+    others = {words: partial(_test_pictures, other, folder) for other, words in NAMES.items() if other != name}
+    return dataclasses.replace(splits, elsewhere=others)
+
+
+def _found(name: str, folder: Path | None) -> Path:
+    return find_file(
+        folder, [f"{name}.npz"], f"`python -m bijectory.data.downloads {name} FOLDER` fetches and builds it"
+    )
+
+
+def _test_pictures(name: str, folder: Path | None) -> Tensor:
+    return torch.from_numpy(np.array(read_npz(_found(name, folder), ["x_test"])["x_test"]))[:, None]
 
 
 def build_mnist(folder: Path, name: str = "mnist", *, address: str | None = None) -> Path:

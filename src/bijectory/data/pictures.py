@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,32 +18,36 @@ from torch import Tensor
 
 from ..errors import DataError
 from .archives import whole_file
+from .preparation import AS_IS, MODES, Preparation, check_mode, orientation, prepared, upright_size
 
 #: Decoders that read pictures and nothing else: Pillow's full list has one (EPS) that starts another program.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 #: Bits of one value in a file of the usual depth.
 DEPTH = 8
-#: The modes that give a number of channels without loss: black-and-white is grey with two values, a palette lists colours.
-MODES = {1: ("L", "1"), 3: ("RGB", "P")}
 #: Grey files of fewer bits, by the beginning of their decoder's mode, and the levels they have.
 SHALLOW = {"1": 2, "L;2": 4, "L;4": 16}
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Pictures that were read: x (N, channels, height, width) uint8, their files, and (file, reason) for those passed over."""
+    """Pictures that were read: x (N, channels, height, width) uint8, their files, (file, reason) for those passed over, and how many
+    had something done to them, by the words for it."""
 
     x: Tensor
     files: tuple[Path, ...]
     skipped: tuple[tuple[Path, str], ...] = ()
+    done: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_picture(path: str | os.PathLike[str], shape: Sequence[int], levels: int) -> Tensor:
+def read_picture(
+    path: str | os.PathLike[str], shape: Sequence[int], levels: int, *, prepare: Preparation = AS_IS
+) -> Tensor:
     """One file as integers 0..levels-1: (channels, height, width) uint8, x = floor(levels v / 256) of its 8-bit values v.
 
-    For a power of two that is a shift (2 bits: v >> 6). Nothing is resized, recoloured or flattened unasked: the file has the
-    size of ``shape``, and is grey for one channel, colour without transparency for three.
+    For a power of two that is a shift (2 bits: v >> 6). A picture stands upright, as its EXIF orientation says. Nothing is resized,
+    recoloured or flattened unless ``prepare`` asks for it: the file has the size of ``shape``, and is grey for one channel, colour
+    without transparency for three.
 
     Raises:
         DataError: no such file, no picture, a corrupt or truncated one, a decompression bomb, several frames, another size or mode,
@@ -50,7 +55,7 @@ def read_picture(path: str | os.PathLike[str], shape: Sequence[int], levels: int
     """
     channels, height, width = _checked_shape(shape)
     _check_levels(levels)
-    values = _decode(Path(path), channels, (width, height), levels)
+    values, _ = _decode(Path(path), channels, (width, height), levels, prepare)
     return torch.from_numpy(values)
 
 
@@ -60,6 +65,7 @@ def read_pictures(
     levels: int,
     *,
     skip: bool = False,
+    prepare: Preparation = AS_IS,
 ) -> Pictures:
     """Many files, or the pictures of a folder in the order of their names (folders inside it are not entered).
 
@@ -72,12 +78,13 @@ def read_pictures(
     _check_levels(levels)
     wanted = None if shape is None else _checked_shape(shape)
     read: list[NDArray[np.uint8]] = []
+    done: Counter[str] = Counter()
     files: list[Path] = []
     skipped: list[tuple[Path, str]] = []
     for path in _listed(paths):
         try:
             channels, height, width = wanted or _shape_of(path)
-            read.append(_decode(path, channels, (width, height), levels))
+            values, words = _decode(path, channels, (width, height), levels, prepare)
         except DataError as error:
             if not skip:
                 if shape is None and files:
@@ -85,12 +92,14 @@ def read_pictures(
                 raise
             skipped.append((path, str(error)))
             continue
+        read.append(values)
+        done.update(words)
         files.append(path)
         wanted = channels, height, width
     if not read:
         first = f", the first: {skipped[0][1]}" if skipped else ""
         raise DataError(f"expected at least one picture that can be read, got {len(skipped)} that cannot{first}")
-    return Pictures(torch.from_numpy(np.stack(read)), tuple(files), tuple(skipped))
+    return Pictures(torch.from_numpy(np.stack(read)), tuple(files), tuple(skipped), dict(done))
 
 
 def write_picture(path: str | os.PathLike[str], array: ArrayLike | Tensor, levels: int) -> None:
@@ -166,34 +175,42 @@ def quantised(values: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
     return (values.astype(np.uint16) * levels >> DEPTH).astype(np.uint8)
 
 
-def _decode(path: Path, channels: int, size: tuple[int, int], levels: int) -> NDArray[np.uint8]:
+def check_header(path: Path, image: Image.Image, channels: int | None, levels: int, prepare: Preparation) -> None:
+    """Refuse what the header of an opened picture gives away, so that a file that will be refused is never decoded."""
+    if levels > (has := depth_of(image, path)):
+        raise DataError(f"{path}: expected {levels} levels, but the file has only {has}; use pictures of that depth")
+    check_mode(image, channels, prepare, path)
+
+
+def _decode(
+    path: Path, channels: int, size: tuple[int, int], levels: int, prepare: Preparation
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     with open_picture(path, path) as image:
-        # All of this is in the header: a file that will be refused is never decoded.
-        _check_depth(path, image, levels)
-        if image.mode not in MODES[channels] or "transparency" in image.info:
-            kind = "grey (mode L)" if channels == 1 else "colour without transparency (mode RGB)"
-            seen = f"{image.mode} with transparency" if "transparency" in image.info else image.mode
-            raise DataError(f"{path}: expected {kind}, got mode {seen}; convert it first")
-        if image.size != size:
+        check_header(path, image, channels, levels, prepare)
+        if (found := upright_size(image)) != size and not prepare.resize:
             raise DataError(
-                f"{path}: expected {size[0]}×{size[1]} pixels, got {image.size[0]}×{image.size[1]}; crop or resize it first"
+                f"{path}: expected {size[0]}×{size[1]} pixels, got {found[0]}×{found[1]}; crop or resize it first"
             )
+        turned = orientation(image) in range(2, 9)
         load_picture(image, path)
-        values = np.array(image.convert("L" if channels == 1 else "RGB"))
-    planes = values[None] if channels == 1 else values.transpose(2, 0, 1)
-    return np.ascontiguousarray(quantised(planes, levels))
+        values, done = prepared(image, channels, size, prepare, path)
+    words = ("turned upright, as their EXIF orientation says",) * turned
+    return np.ascontiguousarray(quantised(values, levels)), (*words, *done)
 
 
-def _check_depth(path: Path, image: Image.Image, levels: int) -> None:
+def depth_of(image: Image.Image, name: object) -> int:
+    """How many values a picture's file has for each of its own: 256, or 2, 4 or 16 of a shallow grey.
+
+    Raises:
+        DataError: more than 8 bits a value; names the file.
+    """
     raw = _raw_mode(image)
     # A colour PNG of 16 bits opens as RGB with half of its bits dropped unsaid: only the decoder's own mode tells.
     if image.mode[0] in "IF" or "16" in raw or "15" in raw:
         raise DataError(
-            f"{path}: expected {DEPTH} bits a value, got another depth (mode {raw or image.mode}); convert it first"
+            f"{name}: expected {DEPTH} bits a value, got another depth (mode {raw or image.mode}); convert it first"
         )
-    has = SHALLOW.get("1" if image.mode == "1" else raw[:3], 1 << DEPTH)
-    if levels > has:
-        raise DataError(f"{path}: expected {levels} levels, but the file has only {has}; use pictures of that depth")
+    return SHALLOW.get("1" if image.mode == "1" else raw[:3], 1 << DEPTH)
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -214,7 +231,30 @@ def _shades(levels: int) -> NDArray[np.uint8]:
 
 def _shape_of(path: Path) -> tuple[int, int, int]:
     with open_picture(path, path) as image:
-        return 1 if image.mode in MODES[1] else 3, image.height, image.width
+        width, height = upright_size(image)
+        return 1 if image.mode in MODES[1] else 3, height, width
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files of a folder in the order of their names; folders inside it are not entered, hidden files left out.
+
+    Raises:
+        DataError: none is there, or the folder cannot be read.
+    """
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error}; check the path and its permissions") from error
+    files = [path for path in inside if path.suffix.lower() in ENDINGS and path.name[0] != "." and not path.is_dir()]
+    if not files:
+        folders = [path.name for path in inside if path.is_dir() and path.name[0] != "."]
+        what = (
+            f"only the folders {', '.join(folders[:5])}{' …' * (len(folders) > 5)}"
+            if folders
+            else "none in this folder"
+        )
+        raise DataError(f"{folder}: expected pictures ({', '.join(ENDINGS)}), found {what}; name another")
+    return files
 
 
 def _listed(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -224,12 +264,7 @@ def _listed(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) ->
             raise DataError("paths: expected at least one picture, got none")
         return files
     path = Path(paths)
-    if not path.is_dir():
-        return [path]
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-    if not files:
-        raise DataError(f"{path}: expected pictures ({', '.join(ENDINGS)}), found none in this folder; name another")
-    return files
+    return picture_files(path) if path.is_dir() else [path]
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:

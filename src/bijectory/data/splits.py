@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,7 +52,8 @@ class Schema:
 class Splits:
     """The three splits of a data set. ``truth`` maps x to its exact log density in joint nats, where that is known,
     and ``entropy()`` its mean. With ``levels``, x holds the integers 0..levels-1 (pictures: uint8, (rows, channels, height, width)).
-    ``context_columns`` names the features of the context; without names they are c1, c2, …"""
+    ``context_columns`` names the features of the context; without names they are c1, c2, …
+    ``elsewhere`` names other sets of the same shape, each read when it is called: what a model is asked whether it notices."""
 
     train: Rows
     validation: Rows
@@ -64,6 +65,7 @@ class Splits:
     notes: tuple[str, ...] = field(default=())
     levels: int | None = None
     context_columns: tuple[str, ...] = ()
+    elsewhere: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:

@@ -176,7 +176,7 @@ def _from_matrix(path: Path, file: Any, x: NDArray[Any], wanted: tuple[str, ...]
     picked, ignored = pick(path, found, wanted)
     others = tuple(key for key in file.files if key not in ("x", "columns"))
     values = as_real(path, "array 'x'", x)[:, picked]
-    return finite_table(path, tuple(found[i] for i in picked), values, ignored + others)
+    return finite_table(path, tuple(found[i] for i in picked), values, ignored + others, "columns" in file.files)
 
 
 def _member(path: Path, file: Any, key: str) -> NDArray[Any]:

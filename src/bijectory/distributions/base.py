@@ -20,8 +20,8 @@ class Base(nn.Module, abc.ABC):
         super().__init__()
         self.event_shape = tuple(event_shape)
         # Carries dtype and device, which a density without parameters could not know when it samples.
-        self.register_buffer("_like", torch.zeros(()), persistent=False)
-        self._like: Tensor
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+        self.like: Tensor
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -53,7 +53,7 @@ class Normal(Base):
     ) -> Tensor:
         size = (*shape, *self.event_shape)
         # The numbers of torch.randn, whose form with a generator cannot be exported for batches of any size.
-        return torch.empty(size, dtype=self._like.dtype, device=self._like.device).normal_(generator=generator)
+        return torch.empty(size, dtype=self.like.dtype, device=self.like.device).normal_(generator=generator)
 
     def cdf(self, z: Tensor) -> Tensor:
         return torch.special.ndtr(z)
@@ -75,7 +75,7 @@ class Logistic(Base):
     ) -> Tensor:
         # The log-ratio of two exponentials is logistic. The logit of a uniform would be cut at ±17 in float32, and be −inf at 0.
         size = (*shape, *self.event_shape)
-        first = torch.empty(size, dtype=self._like.dtype, device=self._like.device).exponential_(generator=generator)
+        first = torch.empty(size, dtype=self.like.dtype, device=self.like.device).exponential_(generator=generator)
         second = torch.empty_like(first).exponential_(generator=generator)
         return torch.log(first) - torch.log(second)
 

@@ -61,7 +61,7 @@ class Mixture(Base):
     def sample(
         self, shape: Sequence[int], context: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        like = self._like
+        like = self.like
         ends = torch.softmax(self.logits.detach(), 0).cumsum(0)[:-1]
         point = torch.rand(tuple(shape), generator=generator, dtype=like.dtype, device=like.device)
         chosen = (point.unsqueeze(-1) >= ends).sum(-1)

@@ -45,8 +45,8 @@ class StudentT(Base):
         # Bailey 1994: √(ν(u^(−2/ν) − 1)) · cos(2πv) with u, v uniform is Student's t for any ν, and −log u is an exponential. A normal over
         # the root of a gamma needs torch's gamma sampler, whose public face takes no generator.
         size = (*shape, *self.event_shape)
-        steps = torch.empty(size, dtype=self._like.dtype, device=self._like.device).exponential_(generator=generator)
-        turn = torch.rand(size, generator=generator, dtype=self._like.dtype, device=self._like.device)
+        steps = torch.empty(size, dtype=self.like.dtype, device=self.like.device).exponential_(generator=generator)
+        turn = torch.rand(size, generator=generator, dtype=self.like.dtype, device=self.like.device)
         return torch.sqrt(self.df * torch.expm1(2 * steps / self.df)) * torch.cos(2 * math.pi * turn)
 
     def cdf(self, z: Tensor) -> Tensor:

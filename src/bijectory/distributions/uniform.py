@@ -42,7 +42,7 @@ class Uniform(Base):
     ) -> Tensor:
         size = (*shape, *self.event_shape)
         # The numbers of torch.rand, see Normal.
-        share = torch.empty(size, dtype=self._like.dtype, device=self._like.device).uniform_(generator=generator)
+        share = torch.empty(size, dtype=self.like.dtype, device=self.like.device).uniform_(generator=generator)
         return self.low + (self.high - self.low) * share
 
     def cdf(self, z: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class CostPictures(Pictures):
             # The first round pays for what is set up once; it is not counted.
             for repeat in range(-1, self.repeats):
                 for place, jobs in enumerate(work):
-                    seconds[task, place, max(0, repeat)] = _seconds(jobs[task], self.x.device)
+                    seconds[task, place, max(0, repeat)] = seconds_of(jobs[task], self.x.device)
         yield Picture(
             "cost",
             {
@@ -88,7 +88,8 @@ def _work(model: ExactModel, batch: Tensor, rows: Tensor) -> tuple[Callable[[], 
     return step, density, sample
 
 
-def _seconds(job: Callable[[], object], device: torch.device) -> float:
+def seconds_of(job: Callable[[], object], device: torch.device) -> float:
+    """Seconds until the job is done, on an accelerator until the device is."""
     begun = time.perf_counter()
     job()
     if device.type == "cuda":

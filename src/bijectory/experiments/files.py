@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.columns import listed
+from ..data.columns import Table, listed
 from ..data.tables import read_table
-from ..errors import InputError
+from ..errors import DataError, InputError
 from .record import Run
 from .use import context_columns
 
@@ -27,10 +27,13 @@ class FileRows:
 def read_rows(record: Run, file: Path) -> FileRows:
     """The run's columns from a file, and those of its context where its model is conditional.
 
-    Raises DataError where a column is missing, naming it and those there are, or a value is no finite number.
+    Raises DataError where a column is missing, naming it and those there are, a value is no finite number, or, for a conditional run, the
+    file names no columns: which of them are the context would be a guess.
     """
     columns, given = tuple(record.settings["columns"]), context_columns(record)
     table = read_table(file, columns=[*columns, *given])
+    if given:
+        _check_named(table, file)
     x, context = table.values[:, : len(columns)], table.values[:, len(columns) :]
     return FileRows(np.ascontiguousarray(x), np.ascontiguousarray(context) if given else None, table.ignored)
 
@@ -38,7 +41,8 @@ def read_rows(record: Run, file: Path) -> FileRows:
 def read_context(record: Run, file: Path | None) -> NDArray[np.float64] | None:
     """The contexts (rows, features) that a conditional run samples for; None for a run without a context.
 
-    Raises InputError where a conditional run is given no file, or an unconditional one is given one; DataError for a bad file.
+    Raises InputError where a conditional run is given no file, or an unconditional one is given one; DataError for a bad file, or one
+    that does not name its columns.
     """
     columns = context_columns(record)
     if file is None and columns:
@@ -51,4 +55,14 @@ def read_context(record: Run, file: Path | None) -> NDArray[np.float64] | None:
         raise InputError(
             f"{record.path}: its model is not conditional, so --context {file} has no meaning; leave it out"
         )
-    return read_table(file, columns=columns).values
+    table = read_table(file, columns=columns)
+    _check_named(table, file)
+    return table.values
+
+
+def _check_named(table: Table, file: Path) -> None:
+    # Taken by their place, features in another order would give a density of other days without a word.
+    if not table.named:
+        raise DataError(
+            f"{file}: expected a header with the names {listed(table.columns)}, since a context is found by name, got only numbers; add one"
+        )

@@ -16,6 +16,7 @@ from ..errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from ..data.batches import Noise
+    from ..data.preparation import Preparation
     from ..data.splits import Schema, Splits
     from ..models.base import SampleModel
     from ..training.fit import Budget, Evaluator
@@ -71,6 +72,10 @@ class Recipe:
     draws: int = 8
     #: Small matrices gain little from a second thread, and lose tenfold where another process wants the core: threads wait by spinning.
     threads: int | None = 1
+    #: What is done to a person's picture file before this model takes it; None: nothing, another file is refused.
+    preparation: Preparation | None = None
+    #: Values that the recipe chose for knobs by what the data are. They are recorded in the knobs' place, so that nothing is chosen anew.
+    chosen: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +74,18 @@ def train(
     device: str = "cpu",
     data: Path | None = None,
     tensorboard: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Path | None:
     """Train a recipe into a run directory and judge it; returns the directory, or None in a process of several that does not write.
+
+    What there is to know of the data (the splits' notes) is told to ``say`` before the first step.
 
     A new run refuses a directory that exists. ``resume`` continues one from its last checkpoint, with the settings it was started
     with, so that the weights equal those of an uninterrupted run bit for bit; knobs or a seed given again must agree with them.
     Under torchrun each process takes its piece of every batch; rank 0 looks, logs, saves and judges. All see the same folders.
     """
     with joined_ranks(_device(device)) as ranks:
-        return _train(recipe, assignments, run, resume, seed, device, data, tensorboard, ranks)
+        return _train(recipe, assignments, run, resume, seed, device, data, tensorboard, say, ranks)
 
 
 def _train(
@@ -94,6 +97,7 @@ def _train(
     device: str,
     data: Path | None,
     tensorboard: bool,
+    say: Callable[[str], None] | None,
     ranks: Ranks,
 ) -> Path | None:
     found = find_recipe(recipe)
@@ -121,6 +125,9 @@ def _train(
         check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
     torch.manual_seed(seed)
     model = experiment.model(splits.schema).to(where)
+    if say is not None and ranks.writes:
+        for note in splits.notes:
+            say(note)
     placed = _on(splits, where)
     if where.type != "cpu" and experiment.networks == "bfloat16":
         set_precision(model, torch.bfloat16)
@@ -316,7 +323,9 @@ def _settings(
         "built_in": found.built_in,
         "recipe_file": None if found.built_in else str(found.path.resolve()),
         # Every knob, not only those given: a default that changes later must not change what this run was.
-        "knobs": knobs.jsonable({**{name: k.default for name, k in knobs.knobs(found.function).items()}, **values}),
+        "knobs": knobs.jsonable(
+            {**{name: k.default for name, k in knobs.knobs(found.function).items()}, **values, **experiment.chosen}
+        ),
         "seed": seed,
         "device": device,
         "data": None if data is None else str(data.resolve()),

@@ -38,17 +38,23 @@ class Loaded:
         return self.experiment.data(data or (Path(recorded) if recorded else None), int(self.record.settings["seed"]))
 
 
-def load(path: Path, recipe: Path | None = None) -> Loaded:
-    """Read a run. A recipe of one's own must be named: the copy in the run is text and never executed."""
-    record = Run.open(path)
+def recorded_recipe(record: Run, recipe: Path | None = None) -> Recipe:
+    """The recipe of a run with the run's knobs. One of one's own must be named: the copy in the run is text and never executed."""
     settings = record.settings
     if not settings["built_in"] and recipe is None:
         raise InputError(
-            f"{path}: was trained from a file of somebody's own; name it with --recipe FILE.py "
-            f"(the copy {path}/recipe.py is kept to be read, never run unasked)"
+            f"{record.path}: was trained from a file of somebody's own; name it with --recipe FILE.py "
+            f"(the copy {record.path}/recipe.py is kept to be read, never run unasked)"
         )
     found = find_recipe(settings["recipe"], recipe)
-    experiment = found.build(knobs.convert(found.function, settings["knobs"]))
+    return found.build(knobs.convert(found.function, settings["knobs"]))
+
+
+def load(path: Path, recipe: Path | None = None) -> Loaded:
+    """Read a run: its record, its recipe (see ``recorded_recipe``) and its model with the weights in place."""
+    record = Run.open(path)
+    settings = record.settings
+    experiment = recorded_recipe(record, recipe)
     # Runs of before pictures say nothing of levels.
     levels = settings.get("levels")
     schema = Schema(

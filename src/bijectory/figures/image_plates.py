@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import interpolation_rows, neighbour_pairs, picture_grid
+from .image_rows import picture_rows
+from .images import neighbour_pairs, picture_grid
 from .plate import Arrays, Plate
 
 
@@ -70,7 +71,7 @@ def _interpolation_plates(arrays: Arrays) -> list[Plate]:
     pairs, steps = rows.shape[:2]
     off = np.abs(rows[:, [0, -1]].astype(np.int64) - ends.astype(np.int64)).reshape(2 * pairs, -1)
     back = int((off.max(1) == 0).sum())
-    moves = np.abs(np.diff(rows.astype(np.float64), axis=1)).reshape(pairs, steps - 1, -1).mean((0, 2)) / (levels - 1)
+    moves = _changes(rows, levels)
     return [
         Plate(
             "image_interpolations",
@@ -78,10 +79,53 @@ def _interpolation_plates(arrays: Arrays) -> list[Plate]:
             f"{pairs} rows of {steps} pictures, {_size(rows, levels)}, each from one held-out picture to another; {back} of {2 * pairs} "
             f"ends come back from their latents exactly. From picture to picture the pixels change by "
             f"{', '.join(f'{100 * move:.1f}' for move in moves)} % of the full range.",
-            lambda theme: interpolation_rows(theme, rows, levels),
+            lambda theme: picture_rows(theme, rows, levels, ends=True),
             colourful=_colourful(rows, levels),
         )
     ]
+
+
+def _changes(rows: NDArray[Any], levels: int) -> NDArray[np.float64]:
+    """Mean absolute change from each picture of the rows (pairs, steps, …) to the next, as a share of the range: (steps − 1,)."""
+    pairs, steps = rows.shape[:2]
+    apart = np.abs(np.diff(rows.astype(np.float64), axis=1)).reshape(pairs, steps - 1, -1)
+    found: NDArray[np.float64] = apart.mean((0, 2)) / (levels - 1)
+    return found
+
+
+def _temperature_plates(arrays: Arrays) -> list[Plate]:
+    samples, levels = arrays["samples"], _levels(arrays)
+    labels = [f"{t:.1f}" for t in arrays["temperatures"]]
+    kinds = "; ".join(f"at {label} {_values(row, levels)}" for label, row in zip(labels, samples, strict=True))
+    return [
+        Plate(
+            "image_temperatures",
+            f"The same {samples.shape[1]} latents times {labels[0]} to {labels[-1]}: samples at these temperatures, a row each",
+            f"{samples.shape[1]} latents at {len(labels)} temperatures, {_size(samples, levels)}: {kinds}.",
+            lambda theme: picture_rows(theme, samples, levels, labels),
+            colourful=_colourful(samples, levels),
+        )
+    ]
+
+
+def compared_rows_plate(runs: Sequence[tuple[str, NDArray[Any]]], levels: int) -> Plate:
+    """The same ways of several runs under one another: their names and rows (pairs, steps, …), a letter before each row."""
+    letters = [chr(ord("A") + i) for i in range(len(runs))]
+    rows = np.stack([found for _, found in runs], 1)  # (pairs, runs, steps, …)
+    pairs, steps = len(rows), rows.shape[2]
+    names = ", ".join(f"{letter} {name}" for letter, (name, _) in zip(letters, runs, strict=True))
+    words = "; ".join(
+        f"{name} {', '.join(f'{100 * move:.1f}' for move in _changes(found, levels))}" for name, found in runs
+    )
+    flat = rows.reshape(-1, *rows.shape[2:])
+    return Plate(
+        "compared_interpolations",
+        f"The same held-out pictures at both ends, between them the ways of {names}",
+        f"{pairs} pairs of held-out pictures, for each the ways of {names}, {steps} pictures each, {_size(flat, levels)}. From picture to "
+        f"picture the pixels change by, in % of the full range: {words}.",
+        lambda theme: picture_rows(theme, flat, levels, letters * pairs, ends=True, block=len(runs)),
+        colourful=_colourful(flat, levels),
+    )
 
 
 def _neighbour_plates(arrays: Arrays) -> list[Plate]:
@@ -105,6 +149,7 @@ def _neighbour_plates(arrays: Arrays) -> list[Plate]:
 IMAGE_DRAWERS: dict[str, Callable[[Arrays], list[Plate]]] = {
     "image_frame": _frame_plates,
     "image_samples": _sample_plates,
+    "image_temperatures": _temperature_plates,
     "image_interpolations": _interpolation_plates,
     "image_neighbours": _neighbour_plates,
 }

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from .plate import Arrays
@@ -67,42 +66,8 @@ def square_columns(n: int, shape: tuple[int, ...]) -> int:
 def picture_grid(theme: Theme, pictures: Integers, levels: int) -> Figure:
     """Pictures in a grid that is nearly square."""
     colours = shown(pictures, levels)
-    columns, gap = square_columns(len(colours), colours.shape[1:3]), _gap(colours)
-    return _sheet(theme, mosaic(colours, columns, rgb(theme.paper), gap))[0]
-
-
-def interpolation_rows(theme: Theme, rows: Integers, levels: int) -> Figure:
-    """Rows (pairs, steps, …) from one end to the other; the ends stand apart, framed, under the words 'held out'."""
-    pairs, steps = rows.shape[:2]
-    colours = shown(rows.reshape(pairs * steps, *rows.shape[2:]), levels)
-    h, w = colours.shape[1:3]
-    gap = _gap(colours)
-    across = [gap + (w + gap) * i + 4 * gap * ((i > 0) + (0 < i == steps - 1)) for i in range(steps)]
-    sheet = np.empty((pairs * (h + gap) + gap, across[-1] + w + gap, 3), dtype=np.uint8)
-    sheet[:] = rgb(theme.paper)
-    for index, picture in enumerate(colours):
-        top, left = gap + (index // steps) * (h + gap), across[index % steps]
-        sheet[top : top + h, left : left + w] = picture
-    figure, axes = _sheet(theme, sheet, above=0.24)
-    away = 0.6 * gap
-    for left in (across[0], across[-1]):
-        corner, size = (left - 0.5 - away, gap - 0.5 - away), (w + 2 * away, sheet.shape[0] - 2 * gap + 2 * away)
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=theme.series[1], linewidth=1.2))
-    sides = {"left": -0.5, "right": sheet.shape[1] - 0.5}
-    for side, x in sides.items():
-        _word(axes, theme, x, -0.5, "held out", ha=side, va="bottom", colour=theme.series[1], points=POINTS - 1)
-    if steps > 2:
-        _word(
-            axes,
-            theme,
-            sheet.shape[1] / 2 - 0.5,
-            -0.5,
-            "on the way, in latent space",
-            ha="center",
-            va="bottom",
-            points=POINTS - 1,
-        )
-    return figure
+    columns, gap = square_columns(len(colours), colours.shape[1:3]), gap_of(colours)
+    return new_pixels(theme, mosaic(colours, columns, rgb(theme.paper), gap))[0]
 
 
 def neighbour_pairs(
@@ -111,7 +76,7 @@ def neighbour_pairs(
     """Each sample and, at its right, the training picture nearest to it, over their distance; four pairs in a row."""
     left, right = shown(samples, levels), shown(nearest, levels)
     n, h, w, _ = left.shape
-    across, apart = max(1, min(n, 4)), 4 * _gap(left)
+    across, apart = max(1, min(n, 4)), 4 * gap_of(left)
     # Room for a line of words under each pair, in pixels of the pictures.
     wide = across * (2 * w + 1 + apart) - apart
     words = math.ceil(POINTS * 1.35 / 72 / WIDTH * wide)
@@ -120,17 +85,18 @@ def neighbour_pairs(
     places = [((i // across) * (h + words), (i % across) * (2 * w + 1 + apart)) for i in range(n)]
     for index, (y, x) in enumerate(places):
         sheet[y : y + h, x : x + w], sheet[y : y + h, x + w + 1 : x + 2 * w + 1] = left[index], right[index]
-    figure, axes = _sheet(theme, sheet)
+    figure, axes = new_pixels(theme, sheet)
     for (y, x), d in zip(places, distance, strict=True):
-        _word(axes, theme, x + w - 0.5, y + h - 0.5, f"{d:.1f}", ha="center", va="top")
+        write(axes, theme, x + w - 0.5, y + h - 0.5, f"{d:.1f}", ha="center", va="top")
     return figure
 
 
-def _gap(colours: Bytes) -> int:
+def gap_of(colours: Bytes) -> int:
+    """Pixels between pictures of this width."""
     return max(1, round(colours.shape[2] / GAPS))
 
 
-def _sheet(theme: Theme, sheet: Bytes, above: float = 0.0) -> tuple[Figure, Axes]:
+def new_pixels(theme: Theme, sheet: Bytes, above: float = 0.0) -> tuple[Figure, Axes]:
     """Pixels as a figure about as wide as the others, with ``above`` inches of paper over them; the axes count pixels from the top left."""
     height, width = sheet.shape[:2]
     # Squares of whole pixels, where there is room for one each.
@@ -141,7 +107,7 @@ def _sheet(theme: Theme, sheet: Bytes, above: float = 0.0) -> tuple[Figure, Axes
     return figure, axes
 
 
-def _word(
+def write(
     axes: Axes,
     theme: Theme,
     x: float,
@@ -153,6 +119,7 @@ def _word(
     colour: str | None = None,
     points: float = POINTS,
 ) -> None:
+    """A word at a place counted in pixels of the pictures, in the theme's ink."""
     axes.text(x, y, text, ha=ha, va=va, color=colour or theme.ink, fontsize=points, clip_on=False)
 
 

@@ -66,6 +66,6 @@ def interval_plot(theme: Theme, y: Floats, quantiles: Floats, column: str) -> Fi
     low, high = min(float(quantiles[0].min()), float(y.min())), max(float(quantiles[4].max()), float(y.max()))
     axes.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))
     open_axes(axes)
-    name_axes(axes, theme, "test rows, in the order of their medians", column)
+    name_axes(axes, theme, "test rows, in the order of their medians", f"{column}, in its own unit")
     add_legend(axes, theme, loc="upper left", ncols=3, columnspacing=0.9)
     return figure

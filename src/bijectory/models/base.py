@@ -21,6 +21,26 @@ def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     return found
 
 
+def _check_tensor(value: object, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise InputError(
+            f"{name}: expected a tensor, got {type(value).__name__}; pass torch.as_tensor({name}) in the model's dtype"
+        )
+
+
+def check_dtype(value: Tensor, name: str, dtype: torch.dtype) -> None:
+    """Refuse numbers of another dtype than the model's.
+
+    A spline's floor would promote them and a network's first layer refuse them, so that the same call gave float64 from one flow and
+    torch's own complaint of two matrices from another; and an answer in float64 from weights in float32 has float32's digits.
+    """
+    if value.dtype != dtype:
+        raise InputError(
+            f"{name}: expected {dtype}, the model's, got {value.dtype}; convert with {name}.to({dtype}), or the model with "
+            f"model.to({value.dtype if value.is_floating_point() else 'torch.float64'})"
+        )
+
+
 class SampleModel(nn.Module, abc.ABC):
     """A model that can be sampled and promises nothing else, such as a GAN."""
 
@@ -37,16 +57,19 @@ class SampleModel(nn.Module, abc.ABC):
     ) -> Tensor:
         """Draws of shape (*shape, *context's batch, *event)."""
 
-    def check_event(self, x: Tensor) -> None:
-        """Refuse an x whose trailing dimensions are not the event's."""
+    def check_event(self, x: Tensor, name: str = "x") -> None:
+        """Refuse what is no tensor, and one whose trailing dimensions are not the event's."""
+        _check_tensor(x, name)
         dims = len(self.event_shape)
         if x.dim() < dims or tuple(x.shape[x.dim() - dims :]) != self.event_shape:
             raise ShapeError(
-                f"x: expected shape (*batch, {', '.join(map(str, self.event_shape))}), got {tuple(x.shape)}"
+                f"{name}: expected shape (*batch, {', '.join(map(str, self.event_shape))}), got {tuple(x.shape)}"
             )
 
     def check_context(self, context: Tensor | None, batch: torch.Size | None = None) -> None:
         """Refuse a context of another width than the model's, or with rows that do not broadcast to those of x, of shape ``batch``."""
+        if context is not None:
+            _check_tensor(context, "context")
         got = 0 if context is None else context.shape[-1] if context.dim() else -1
         if got != self.context_dim:
             expected = f"{self.context_dim} features" if self.context_dim else "none"
@@ -64,19 +87,8 @@ class SampleModel(nn.Module, abc.ABC):
             )
 
 
-class ExactModel(SampleModel):
-    """A model whose ``log_prob`` is the logarithm of a density that integrates to one."""
-
-    @abc.abstractmethod
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Exact joint log density in nats: (*batch, *event) -> (*batch)."""
-
-
-class LatentModel(ExactModel):
-    """An exact model that is a base density seen through an invertible map, so that every x has a latent z and back.
-
-    log p(x | c) = log p_base(z | c) + log|det ∂z/∂x|,   z = transform(x; c)
-    """
+class LatentSampleModel(SampleModel):
+    """A base density seen through an invertible map, so that every x has a latent z = transform(x; c) and back."""
 
     base: Base
     transform: Transform
@@ -90,6 +102,25 @@ class LatentModel(ExactModel):
         """Latent to data, the inverse of ``encode``."""
 
     @abc.abstractmethod
+    def latent_cdf(self, z: Tensor) -> Tensor:
+        """Each latent coordinate's CDF under the base, uniform on [0, 1] where the model is true; shape of ``z``."""
+
+
+class ExactModel(SampleModel):
+    """A model whose ``log_prob`` is the logarithm of a density that integrates to one."""
+
+    @abc.abstractmethod
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Exact joint log density in nats: (*batch, *event) -> (*batch)."""
+
+
+class LatentModel(LatentSampleModel, ExactModel):
+    """An exact model that is a base density seen through an invertible map, so that every x has a latent z and back.
+
+    log p(x | c) = log p_base(z | c) + log|det ∂z/∂x|,   z = transform(x; c)
+    """
+
+    @abc.abstractmethod
     def sample_and_log_prob(
         self,
         shape: int | Sequence[int] = (),
@@ -98,10 +129,6 @@ class LatentModel(ExactModel):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Draws as from ``sample`` and their exact log density, from one pass."""
-
-    @abc.abstractmethod
-    def latent_cdf(self, z: Tensor) -> Tensor:
-        """Each latent coordinate's CDF under the base, uniform on [0, 1] where the model is true; shape of ``z``."""
 
 
 class BoundModel(SampleModel):
@@ -204,23 +231,8 @@ class EstimateModel(SampleModel):
         """
 
 
-class LatentEstimateModel(EstimateModel):
+class LatentEstimateModel(LatentSampleModel, EstimateModel):
     """A base density seen through an invertible map that is exact, with a log-det that is estimated.
 
     log p(x | c) = log p_base(z | c) + E_noise[estimate of log|det ∂z/∂x|],   z = transform(x; c)
     """
-
-    base: Base
-    transform: Transform
-
-    @abc.abstractmethod
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Data to latent: (*batch, *event) -> (*batch, *latent event)."""
-
-    @abc.abstractmethod
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Latent to data, the inverse of ``encode``."""
-
-    @abc.abstractmethod
-    def latent_cdf(self, z: Tensor) -> Tensor:
-        """Each latent coordinate's CDF under the base, uniform on [0, 1] where the model is true; shape of ``z``."""

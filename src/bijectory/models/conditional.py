@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from ..errors import InputError
 from ..nets.embed import StandardisedContext
 from ..transforms.embedded import Embedded
+from .estimated import EstimatedFlow
 from .flow import Flow
 
+AnyFlow = TypeVar("AnyFlow", Flow, EstimatedFlow)
 
-def standardised_context(flow: Flow) -> Flow:
+
+def standardised_context(flow: AnyFlow) -> AnyFlow:
     """The same conditional flow, reading its context less its mean, over its deviation, both of the training contexts.
 
         p(x | c) = p_flow(x | (c − m) / s)
@@ -24,6 +29,6 @@ def standardised_context(flow: Flow) -> Flow:
     """
     if not flow.context_dim:
         raise InputError("flow: expected a conditional flow, got one without a context; make it with context_dim")
-    return Flow(
+    return type(flow)(
         flow.base, Embedded(flow.transform, StandardisedContext(flow.context_dim)), context_dim=flow.context_dim
     )

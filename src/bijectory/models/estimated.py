@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ..distributions.base import Base
 from ..errors import InputError, ShapeError
-from ..transforms.base import Chain, DataInitialised, Inverse, Transform
+from ..transforms.base import Chain, Inverse, Transform
+from ..transforms.embedded import Embedded
 from ..transforms.estimated import EstimatedLogDet
-from .base import LatentEstimateModel, as_shape
+from .base import LatentEstimateModel
+from .pushforward import Pushforward
 
 
-class EstimatedFlow(LatentEstimateModel, DataInitialised):
+class EstimatedFlow(Pushforward, LatentEstimateModel):
     """log p(x | c) = log p_base(f(x; c)) + E[Σ_i estimate_i(noise_i)], over the parts f_i of f, each unbiased for its own log-det.
 
     ``transform`` is a Chain, or a part of one, in which some parts estimate: ``Continuous`` with a Hutchinson trace, ``Residual`` with a
@@ -32,18 +34,13 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
     """
 
     def __init__(self, base: Base, transform: Transform, *, context_dim: int = 0) -> None:
-        super().__init__()
-        self.base, self.transform = base, transform
-        self.event_shape, self.context_dim = base.event_shape, context_dim
+        super().__init__(base, transform, context_dim=context_dim)
         #: Uniform numbers that one draw for one row consumes.
-        self.noise_size = sum(self._size(part) for part, _ in _walk(transform))
+        self.noise_size = sum(self._size(part) for part, _, _ in _walk(transform, None))
         if self.noise_size == 0:
             raise InputError(
                 f"transform: the log-det of {type(transform).__name__} is exact; make a Flow, whose log_prob says so"
             )
-        # Carries dtype and device, for noise that is drawn before any row is seen.
-        self.register_buffer("_like", torch.zeros(()), persistent=False)
-        self._like: Tensor
 
     def _size(self, part: Transform) -> int:
         if isinstance(part, EstimatedLogDet):
@@ -58,7 +55,7 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
         self, shape: Sequence[int], *, generator: torch.Generator | None = None, like: Tensor | None = None
     ) -> Tensor:
         """Uniform noise on [0, 1) of shape (*shape, noise_size), drawn where the generator lives and brought to the device asked for."""
-        target = self._like if like is None else like
+        target = self.base.like if like is None else like
         source = target.device if generator is None else generator.device
         noise = torch.rand((*shape, self.noise_size), generator=generator, dtype=target.dtype, device=source)
         return noise.to(target.device)
@@ -77,9 +74,7 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
         ``noise`` has shape (draws, *batch, noise_size), for one draw also (*batch, noise_size). The map is passed through once a draw.
         Raises ShapeError for an x, context or noise of another shape, InputError for fewer than one draw.
         """
-        self.check_event(x)
-        batch = x.shape[: x.dim() - len(self.event_shape)]
-        self.check_context(context, batch)
+        batch = self.check_rows(x, context)
         if draws < 1:
             raise InputError(f"draws: expected at least one, got {draws}")
         if noise is None:
@@ -93,62 +88,30 @@ class EstimatedFlow(LatentEstimateModel, DataInitialised):
 
     def _one(self, x: Tensor, context: Tensor | None, noise: Tensor) -> Tensor:
         total, used = torch.zeros(x.shape[: x.dim() - len(self.event_shape)], dtype=x.dtype, device=x.device), 0
-        for part, backwards in _walk(self.transform):
+        for part, given, backwards in _walk(self.transform, context):
             if isinstance(part, EstimatedLogDet) and (size := self._size(part)):
                 own, used = noise[..., used : used + size], used + size
                 way = part.inverse_and_estimate if backwards else part.forward_and_estimate
-                x, log_det = way(x, context, own)
+                x, log_det = way(x, given, own)
             else:
-                x, log_det = (part.inverse_and_log_det if backwards else part.forward_and_log_det)(x, context)
+                x, log_det = (part.inverse_and_log_det if backwards else part.forward_and_log_det)(x, given)
             total = total + log_det
         return self.base.log_prob(x, context) + total
 
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Data to latent, z = f(x)."""
-        self.check_event(x)
-        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
-        return self.transform(x, context)
 
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Latent to data, x = f⁻¹(z)."""
-        self.check_context(context, z.shape[: z.dim() - len(self.event_shape)])
-        return self.transform.inverse(z, context)
-
-    def latent_cdf(self, z: Tensor) -> Tensor:
-        """Each latent coordinate's CDF under the base: (*batch, *event) -> (*batch, *event), values in [0, 1]."""
-        return self.base.cdf(z)
-
-    def sample(
-        self,
-        shape: int | Sequence[int] = (),
-        context: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Draws of shape (*shape, *context's batch, *event), exactly the model's own."""
-        self.check_context(context)
-        full = as_shape(shape)
-        if context is not None:
-            full = (*full, *context.shape[:-1])
-            context = context.expand(*full, context.shape[-1])
-        return self.decode(self.base.sample(full, context, generator=generator), context)
-
-    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let the parts that ask for it set their constants from x of shape (batch, *event)."""
-        self.check_event(x)
-        if isinstance(self.transform, DataInitialised):
-            with torch.no_grad():
-                self.transform.initialise(x, context)
-
-
-def _walk(transform: Transform, backwards: bool = False) -> Iterator[tuple[Transform, bool]]:
-    """The parts of nested chains and inverses in the order in which they are passed, and whether each is passed backwards."""
+def _walk(
+    transform: Transform, context: Tensor | None, backwards: bool = False
+) -> Iterator[tuple[Transform, Tensor | None, bool]]:
+    """The parts of nested chains, inverses and embedded maps in the order in which they are passed: each with the context that it reads,
+    and whether it is passed backwards."""
     if isinstance(transform, Chain):
         parts = list(transform.transforms)
         for part in reversed(parts) if backwards else parts:
             assert isinstance(part, Transform)
-            yield from _walk(part, backwards)
+            yield from _walk(part, context, backwards)
     elif isinstance(transform, Inverse):
-        yield from _walk(transform.transform, not backwards)
+        yield from _walk(transform.transform, context, not backwards)
+    elif isinstance(transform, Embedded):
+        yield from _walk(transform.transform, transform.embedded(context), backwards)
     else:
-        yield transform, backwards
+        yield transform, context, backwards

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..distributions.base import Base
 from ..errors import InputError
-from ..transforms.base import DataInitialised, Transform
-from .base import LatentModel, as_shape
+from ..transforms.base import Transform
+from .base import LatentModel
+from .pushforward import Pushforward
 
 #: Rows of which a processor's cache holds a hidden layer or two: 10,000 rows of a MAF with 128 units took 86 ms at once, 44 in pieces.
 PIECE = 2048
@@ -28,11 +29,12 @@ def _many_vectors(x: Tensor) -> bool:
     )
 
 
-class Flow(LatentModel, DataInitialised):
+class Flow(Pushforward, LatentModel):
     """log p(x | c) = log p_base(f(x; c)) + log|det ∂f/∂x|, exactly.
 
     ``transform`` goes from data to latent. ``log_prob`` may be positive: a density is no probability.
-    Raises ShapeError for an x of another shape or a context whose rows are not x's, InputError for a transform without an exact log-det.
+    Raises ShapeError for an x of another shape or a context whose rows are not x's, InputError for one in another dtype than the flow's
+    (nothing is promoted), and for a transform without an exact log-det.
 
     >>> import torch
     >>> from bijectory import Flow, Normal, Permute
@@ -41,18 +43,15 @@ class Flow(LatentModel, DataInitialised):
     """
 
     def __init__(self, base: Base, transform: Transform, *, context_dim: int = 0) -> None:
-        super().__init__()
+        super().__init__(base, transform, context_dim=context_dim)
         if not transform.exact_log_det:
             raise InputError(
                 f"transform: {type(transform).__name__} estimates its log-det; a Flow's log_prob must be exact"
             )
-        self.base, self.transform = base, transform
-        self.event_shape, self.context_dim = base.event_shape, context_dim
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Exact joint log density in nats: x (*batch, *event), context (*batch, features) -> (*batch)."""
-        self.check_event(x)
-        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
+        self.check_rows(x, context)
         if _many_vectors(x):
             pieces = x.split(PIECE)
             given = [None] * len(pieces) if context is None else context.expand(len(x), -1).split(PIECE)
@@ -63,31 +62,6 @@ class Flow(LatentModel, DataInitialised):
         z, log_det = self.transform.forward_and_log_det(x, context)
         return self.base.log_prob(z, context) + log_det
 
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Data to latent, z = f(x)."""
-        self.check_event(x)
-        self.check_context(context, x.shape[: x.dim() - len(self.event_shape)])
-        return self.transform(x, context)
-
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Latent to data, x = f⁻¹(z)."""
-        self.check_context(context, z.shape[: z.dim() - len(self.event_shape)])
-        return self.transform.inverse(z, context)
-
-    def latent_cdf(self, z: Tensor) -> Tensor:
-        """Each latent coordinate's CDF under the base: (*batch, *event) -> (*batch, *event), values in [0, 1]."""
-        return self.base.cdf(z)
-
-    def sample(
-        self,
-        shape: int | Sequence[int] = (),
-        context: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Draws of shape (*shape, *context's batch, *event)."""
-        return self._draw(shape, context, generator)[0]
-
     def sample_and_log_prob(
         self,
         shape: int | Sequence[int] = (),
@@ -96,24 +70,6 @@ class Flow(LatentModel, DataInitialised):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Draws and their log density from one pass."""
-        x, z, log_det, context = self._draw(shape, context, generator)
-        return x, self.base.log_prob(z, context) - log_det
-
-    def _draw(
-        self, shape: int | Sequence[int], context: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        self.check_context(context)
-        full = as_shape(shape)
-        if context is not None:
-            full = (*full, *context.shape[:-1])
-            context = context.expand(*full, context.shape[-1])
-        z = self.base.sample(full, context, generator=generator)
+        z, context = self.sample_latents(shape, context, generator)
         x, log_det = self.transform.inverse_and_log_det(z, context)
-        return x, z, log_det, context
-
-    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let the parts that ask for it set their constants from x of shape (batch, *event)."""
-        self.check_event(x)
-        if isinstance(self.transform, DataInitialised):
-            with torch.no_grad():
-                self.transform.initialise(x, context)
+        return x, self.base.log_prob(z, context) - log_det

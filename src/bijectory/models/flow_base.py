@@ -33,6 +33,7 @@ class FlowBase(Base):
                 "put its layers into the outer flow's Chain"
             )
         self.flow = flow
+        self.to(flow.base.like.dtype)
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.flow.log_prob(z)

@@ -65,6 +65,8 @@ class MADE(nn.Module):
     torch.Size([7, 3, 2])
     """
 
+    event_dim = 1
+
     def __init__(
         self,
         features: int,

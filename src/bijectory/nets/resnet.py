@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .conv import Conv2d
-from .mlp import squashed
+from .picture_net import PictureNet, channels_last
 
 
-class _Bottleneck(nn.Module):
-    """u = conv1×1(relu(conv3×3(relu(conv1×1(h)))))."""
+class Bottleneck(nn.Module):
+    """u = conv1×1(relu(conv3×3(relu(conv1×1(h))))), its convolutions masked where a ``mask`` (filters, filters) is given."""
 
-    def __init__(self, filters: int, weight_norm: bool) -> None:
+    def __init__(self, filters: int, weight_norm: bool, mask: Tensor | None = None) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(Conv2d(filters, filters, kernel=k, weight_norm=weight_norm) for k in (1, 3, 1))
+        self.convs = nn.ModuleList(
+            Conv2d(filters, filters, kernel=k, weight_norm=weight_norm, mask=mask) for k in (1, 3, 1)
+        )
 
     def forward(self, h: Tensor) -> Tensor:
         narrow, middle, wide = self.convs
@@ -31,15 +33,17 @@ class _Bottleneck(nn.Module):
         return wide.initialise(torch.relu_(middle.initialise(torch.relu_(narrow.initialise(h)))))
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """The same pictures (rows, C, H, W), channel beside channel in memory, as convolutions on every device like them best.
+def through(first: Conv2d, blocks: nn.ModuleList, last: Conv2d, h: Tensor, *, initialise: bool) -> Tensor:
+    """What a residual network's layers make of rows h (rows, channels, H, W), initialised on the way where it is asked for."""
+    # Again, for pictures of one channel, whose layout tells a convolution nothing.
+    h = channels_last(first.initialise(h) if initialise else first(h))
+    for block in cast("list[Bottleneck]", list(blocks)):
+        h = h + (block.initialise(h) if initialise else block(h))
+    h = torch.relu_(h)
+    return last.initialise(h) if initialise else last(h)
 
-    By permutations and not by memory_format, which torch.func.vmap does not know; nothing is copied where they lie so already.
-    """
-    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
-
-class ResNet(nn.Module):
+class ResNet(PictureNet):
     """h = conv3×3(x); ``blocks`` times h = h + conv1×1(relu(conv3×3(relu(conv1×1(h))))); conv3×3(relu(h)).
 
     ``out_shape`` is (channels, parameters of each number); x (*batch, in_channels, H, W) -> (*batch, channels, H, W, parameters), of any
@@ -70,48 +74,18 @@ class ResNet(nn.Module):
         bounded: bool = False,
         squash: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(out_shape, bounded=bounded, squash=squash)
         if min(in_channels, filters) < 1 or blocks < 0:
             raise InputError(
                 f"in_channels, filters, blocks: expected at least 1, 1 and 0, got {in_channels}, {filters} and {blocks}"
             )
-        self.out_shape, self.squash = (out_shape[0], out_shape[1]), squash
         self.first = Conv2d(in_channels, filters, weight_norm=weight_norm)
-        self.blocks = nn.ModuleList(_Bottleneck(filters, weight_norm) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Bottleneck(filters, weight_norm) for _ in range(blocks))
         self.last = Conv2d(filters, math.prod(self.out_shape), weight_norm=weight_norm, gain=gain)
-        self.bound_scale = nn.Parameter(torch.ones(out_shape[0], 1, 1)) if bounded else None
-        self.bound_shift = nn.Parameter(torch.zeros(out_shape[0], 1, 1)) if bounded else None
 
-    def _rows(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(*batch, C, H, W) -> (rows, C, H, W), squashed."""
+    def _outputs(self, h: Tensor, context: Tensor | None, *, initialise: bool) -> Tensor:
         if context is not None:
             raise InputError(
                 f"context: expected none, got {tuple(context.shape)}; a ResNet reads pictures alone: leave the context out"
             )
-        # By its product and not by −1, which an empty batch leaves undetermined.
-        return _channels_last(squashed(x, self.squash).reshape(math.prod(x.shape[:-3]), *x.shape[-3:]))
-
-    def _as_params(self, y: Tensor, x: Tensor) -> Tensor:
-        """(rows, parameters · channels, H, W) -> (*batch, channels, H, W, parameters), in x's dtype."""
-        channels, num_params = self.out_shape
-        # Back from a network's lower precision before the bound: a log-scale is read in the dtype of the log-det.
-        params = y.to(x.dtype).reshape(*x.shape[:-3], num_params, channels, *x.shape[-2:])
-        if self.bound_scale is not None and self.bound_shift is not None:
-            others, raw = params.split((num_params - 1, 1), -4)
-            params = torch.cat([others, torch.addcmul(self.bound_shift, self.bound_scale, torch.tanh(raw))], -4)
-        return params.movedim(-4, -1)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        # Again, for pictures of one channel, whose layout tells a convolution nothing.
-        h = _channels_last(self.first(self._rows(x, context)))
-        for block in self.blocks:
-            h = h + block(h)
-        return self._as_params(self.last(torch.relu_(h)), x)
-
-    @torch.no_grad()
-    def initialise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Initialise every convolution on what those before it make of x (*batch, in_channels, H, W), and return the parameters."""
-        h = self.first.initialise(self._rows(x, context))
-        for block in cast("list[_Bottleneck]", list(self.blocks)):
-            h = h + block.initialise(h)
-        return self._as_params(self.last.initialise(torch.relu_(h)), x)
+        return through(self.first, self.blocks, self.last, h, initialise=initialise)

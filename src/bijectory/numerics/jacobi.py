@@ -10,28 +10,27 @@ from torch import Tensor
 from ..errors import NumericError
 from .residuals import Solved, listening, report
 
-#: From x (*batch, length) to new values and their log slopes, each of x's shape.
+#: From x (*batch, *event) to new values and their log slopes, each of x's shape.
 Sweep = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def solve_causal(
-    sweep: Sweep, start: Tensor, *, what: str = "jacobi", tolerance: float | None = None
+    sweep: Sweep, start: Tensor, *, length: int, what: str = "jacobi", tolerance: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Solve x = sweep(x), where each number of sweep(x) depends on those of x before it alone; x and the log slopes at it.
 
         x ← sweep(x)   until   |sweep(x) − x| ≤ tolerance · max(1, |sweep(x)|)   everywhere, at most ``length`` times
 
-    "Before" means in any one order of the positions, which need not be known here: the first is right after one sweep, whatever ``start``
-    holds, the k-th after k, and all after ``length``. Where x depends little on what is far before it, far fewer do. ``tolerance``
-    is 8 roundings of the dtype where it is None; what a value stops short of the exact one is that change times the system's own
-    conditioning, as rounding is where positions are taken one by one.
+    "Before" means in any one order of the ``length`` positions, numbers or planes, which need not be known here: the first is right after
+    one sweep, whatever ``start`` holds, the k-th after k, and all after ``length``. Where x depends little on what is far before it, far
+    fewer do. ``tolerance`` is 8 roundings of the dtype where it is None; what a value stops short of the exact one is that change times
+    the system's own conditioning, as rounding is where positions are taken one by one.
 
     Gradients are implicit: g ← at_x + gᵀ ∂sweep/∂x, again at most ``length`` times, with the graph of one sweep and not of all.
     Sweeps are reported to a block of ``bijectory.residuals`` under the name ``what``. Raises NumericError for second derivatives.
 
     Source: Song et al. 2021 (arXiv:2002.03629).
     """
-    length = start.shape[-1]
     limit = 8 * torch.finfo(start.dtype).eps if tolerance is None else tolerance
     with torch.no_grad():
         x, log_slope = _iterate(sweep, start, length, limit, what)
@@ -39,7 +38,7 @@ def solve_causal(
         return x, log_slope
     value, _ = sweep(x)
     if value.requires_grad and length > 1 and value.numel():
-        value.register_hook(lambda at_x: _through(sweep, x, at_x, limit))
+        value.register_hook(lambda at_x: _through(sweep, x, at_x, length, limit))
     return value, sweep(value)[1]
 
 
@@ -59,7 +58,7 @@ def _iterate(sweep: Sweep, x: Tensor, length: int, limit: float, what: str) -> t
     return following, log_slope
 
 
-def _through(sweep: Sweep, x: Tensor, at_x: Tensor, limit: float) -> Tensor:
+def _through(sweep: Sweep, x: Tensor, at_x: Tensor, length: int, limit: float) -> Tensor:
     """The gradient that reaches one sweep's result, from that of the solution: at_x (I − ∂sweep/∂x)⁻¹."""
     if torch.is_grad_enabled():
         raise NumericError(
@@ -69,7 +68,7 @@ def _through(sweep: Sweep, x: Tensor, at_x: Tensor, limit: float) -> Tensor:
         held = x.detach().requires_grad_()
         value, _ = sweep(held)
     total = at_x
-    for _ in range(x.shape[-1] - 1):
+    for _ in range(length - 1):
         (pulled,) = torch.autograd.grad(value, held, total, retain_graph=True, allow_unused=True)
         following = at_x if pulled is None else at_x + pulled
         done = (following - total).abs().max() <= limit * following.abs().max()

@@ -8,13 +8,16 @@ from typing import NamedTuple
 
 from ..data.generated import generated_pictures
 from ..data.splits import Schema, Splits
+from ..evaluation.elsewhere import Elsewhere
 from ..evaluation.images import ImagePictures
+from ..evaluation.pictures import Pictures
 from ..experiments.recipe import Expect, Recipe
 from ..models.flow import Flow
 from ..models.quantised import Quantised
 from ..training.fit import Budget
 from ..training.objectives.bound import maximum_bound
 from ..training.schedule import warmup_cosine
+from ..transforms.reversible import Memory, set_memory
 
 
 class Training(NamedTuple):
@@ -38,6 +41,8 @@ def picture_recipe(
     training: Training,
     alpha: float | None,
     flips: bool = False,
+    elsewhere: bool = False,
+    memory: Memory = "plain",
     look_rows: int = 500,
     looks: int = 24,
     draws: int = 4,
@@ -45,15 +50,29 @@ def picture_recipe(
     expect: Expect | None,
     smoke: bool,
 ) -> Recipe:
-    """A dequantised flow over pictures. With ``smoke``, twenty steps on generated pictures of the same ``shape`` and ``levels``."""
+    """A dequantised flow over pictures. With ``smoke``, twenty steps on generated pictures of the same ``shape`` and ``levels``.
+
+    ``elsewhere`` has the finished model score pictures of other sets too, those that the data name; ``memory`` is what its chains keep for
+    the backward pass, see ``set_memory``.
+    """
     steps, batch = (20, 16) if smoke else (training.steps, training.batch)
 
     def read(folder: Path | None, seed: int) -> Splits:
         return generated_pictures(shape, levels, 60, seed) if smoke else data(folder, seed)
 
+    def model(schema: Schema) -> Quantised:
+        made = Quantised(flow(schema), schema.levels or levels, alpha=alpha)
+        set_memory(made, memory)
+        return made
+
+    def looking(model: Quantised, splits: Splits) -> list[Pictures]:
+        every = max(1, steps // (4 if smoke else 48))
+        others = [Elsewhere(model, splits, every, small=smoke)] if elsewhere else []
+        return [ImagePictures(model, splits, every, flips=flips, small=smoke), *others]
+
     return Recipe(
         data=read,
-        model=lambda schema: Quantised(flow(schema), levels, alpha=alpha),
+        model=model,
         objective=lambda model: maximum_bound(
             model,
             rate=training.rate,
@@ -63,9 +82,7 @@ def picture_recipe(
             weight_decay=training.weight_decay,
         ),
         budget=Budget(steps=steps, batch=batch, log_every=20, save_every=save_every),
-        evaluators=lambda model, splits: [
-            ImagePictures(model, splits, max(1, steps // (4 if smoke else 48)), flips=flips, small=smoke)
-        ],
+        evaluators=looking,
         expect=expect,
         looks=2 if smoke else looks,
         flips=flips,

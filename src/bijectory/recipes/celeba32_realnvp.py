@@ -115,8 +115,9 @@ def faces(
     flips: bool,
     smoke: bool,
     expect: Expect,
+    mixing: Literal["lu", "plain"] | None = None,
 ) -> Recipe:
-    """The recipe with one partition or another."""
+    """The recipe with one partition or another, and with 1×1 convolutions or without."""
     wide, deep, usual, training = PRESETS[preset]
     kinds = [kind for kind, _ in FORMS[form].stages]
     if form == "2020":
@@ -142,6 +143,7 @@ def faces(
             blocks=deep if blocks is None else blocks,
             stages=tuple(zip(kinds, counts, strict=True)),
             partition=partition,
+            mixing=mixing,
             actnorm=actnorm,
             gain=gain,
         ),

@@ -1,5 +1,5 @@
-"""Sentences made from measurements: what uniformity of latents, calibration, cost, nearest training pictures and the round trip say, and
-what they do not.
+"""Sentences made from measurements: what uniformity of latents, calibration, cost, nearest training pictures, ways between pictures and the
+round trip say, and what they do not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..evaluation.likelihood import bits_per_dim
 
 #: Below this p-value a departure is called measurable; a distance above the second is called large, whatever its p-value.
 SURPRISING, LARGE = 0.01, 0.05
@@ -170,6 +172,45 @@ def binomial_tail(k: int, n: int, p: float) -> float:
         for i in range(k, n + 1)
     ]
     return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def way_comment(arrays: Mapping[str, NDArray[Any]], dims: int) -> str:
+    """How likely the pictures between two others are, and how evenly they change; the arrays of 'image_walks'."""
+    nats = arrays["nats"].astype(np.float64)
+    pairs, half = nats.shape[0], nats[:, nats.shape[1] // 2]
+    ends = nats[:, [0, -1]].mean(1)
+    above, blend = (_in_bits(ends - x, dims) for x in (half, arrays["blend"]))
+    return (
+        f"Halfway between {pairs} pairs of held-out pictures its own need {bits_per_dim(-float(half.mean()), dims):.4f} bits/dim, "
+        f"{_more(*above)} than the two ends: {_likely(*above, pairs)}; their pixels averaged would need {_more(*blend)}; {_even(arrays)}."
+    )
+
+
+def _in_bits(nats: NDArray[np.float64], dims: int) -> tuple[float, float]:
+    error = float(nats.std(ddof=1)) / math.sqrt(len(nats)) if len(nats) > 1 else math.nan
+    return bits_per_dim(float(nats.mean()), dims), bits_per_dim(error, dims)
+
+
+def _more(value: float, error: float) -> str:
+    return f"{abs(value):.4f} ± {error:.4f} bits/dim {'more' if value >= 0 else 'less'}"
+
+
+def _likely(value: float, error: float, pairs: int) -> str:
+    if not abs(value) >= 3 * error:
+        return f"as likely as data, as far as {pairs} pair{'s' if pairs > 1 else ''} can tell"
+    return "less likely than data" if value > 0 else "likelier than data, as plain pictures are"
+
+
+def _even(arrays: Mapping[str, NDArray[Any]]) -> str:
+    moves = arrays["change"].astype(np.float64).mean(0)
+    words = ", ".join(f"{100 * move:.1f}" for move in moves)
+    direct = float(arrays["direct"].sum())
+    if not direct > 0:
+        return "the pictures at both ends are the same"
+    return (
+        f"from quarter to quarter of the way the pixels change by {words} % of the range, the most being "
+        f"{moves.max() / moves.mean():.2f} times the mean; in all {arrays['change'].sum() / direct:.2f} times what the ends differ by"
+    )
 
 
 def round_trip_comment(arrays: Mapping[str, NDArray[Any]]) -> list[str]:

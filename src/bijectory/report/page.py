@@ -25,8 +25,10 @@ from ..figures.plates import gap, peak_of, plates
 from ..figures.style import DARK, LIGHT, Theme
 from ..training.checkpoint import write_bytes
 from .comments import Measured, calibration_comment, cost_comment, measurements, p_words, uniformity_comment
+from .elsewhere import Noticed, noticed
 from .embed import Shown, address, embed, save, show
-from .pictures import FILMS, groups, picture_comments, picture_film, picture_plates
+from .groups import groups
+from .pictures import FILMS, picture_comments, picture_film, picture_plates
 from .tables import Reading, comparable, flat_settings, metrics_of, read
 
 
@@ -43,6 +45,7 @@ class Section:
     film: dict[str, Any] | None = None
     slides: dict[str, Any] | None = None
     picture_comments: dict[str, list[str]] = field(default_factory=dict)
+    noticed: list[Noticed] = field(default_factory=list)
 
 
 def write_report(runs: Sequence[Path], output: Path) -> Path:
@@ -118,6 +121,8 @@ def _section(reading: Reading, anchor: str, room: int) -> Section:
         section.film = _film(reading, film)
     section.slides = picture_film(reading, room)
     section.picture_comments = picture_comments(reading)
+    if "image_elsewhere" in pictures:
+        section.noticed = noticed(pictures["image_elsewhere"], reading.dims)
     if "calibration" in pictures:
         section.picture_comments["calibration"] = calibration_comment(pictures["calibration"])
     if "cost" in pictures:

@@ -20,11 +20,10 @@ from .checks import (
     dtype_name,
     frozen_copy,
     hold_all,
-    listed,
     worst_row,
 )
 from .integers import integer_laws
-from .maps import BATCHES, gradient_check, spread
+from .noisy import noise_decides, noisy_gradients, noisy_shapes
 from .samples import sample_shapes, seeded
 
 _ROWS = 64
@@ -52,11 +51,11 @@ def bound_laws(
     laws: dict[str, Law] = {
         "sample shapes": lambda: sample_shapes(model, context, seed=seed, dtype=_sample_dtype(model)),
         "seeded": lambda: seeded(model, context, seed=seed),
-        "bound shapes": lambda: bound_shapes(model, x, context),
+        "bound shapes": lambda: noisy_shapes(model, x, context),
         "noise": lambda: noise_decides(model, x, context, seed=seed),
         "terms": lambda: terms_add_up(model, x, context, seed=seed),
         "more draws": lambda: more_draws_tighten(model, x, context, seed=seed, seeds=seeds),
-        "gradients": lambda: bound_gradients(model, x, context, seed=seed),
+        "gradients": lambda: noisy_gradients(model, x, context, seed=seed),
     }
     if exact is not None:
         laws["bound"] = lambda: stays_below(model, x, exact, context, seed=seed, seeds=seeds)
@@ -172,66 +171,6 @@ def terms_add_up(
                 f"nats relative to max(1, |bound|), row {row}, {draws} draws: {' + '.join(terms)}",
             )
     return at_most("terms", worst, bound, note)
-
-
-def bound_shapes(model: BoundModel, x: Tensor, context: Tensor | None = None) -> Check:
-    """The bound has exactly the batch shape, for batches (), (3,), (2, 3) and (0,), for one draw and for two."""
-    copy = frozen_copy(model)
-    x, context = as_rows(x, context, torch.float64, 6)
-    faults = []
-    for batch in BATCHES:
-        rows, given = spread(x, batch), None if context is None else spread(context, batch)
-        for draws in (1, 2):
-            try:
-                with torch.no_grad():
-                    value = copy.log_prob_bound(rows, given, draws=draws, generator=generator_for(0, "shapes"))[0]
-                if tuple(value.shape) != batch:
-                    faults.append(f"batch {batch}: the bound of {draws} draws {tuple(value.shape)}")
-            except Exception as error:
-                faults.append(f"batch {batch}: {type(error).__name__}: {error}")
-    return at_most("bound shapes", len(faults), 0, listed(faults, f"batches tried: {', '.join(map(str, BATCHES))}"))
-
-
-def noise_decides(model: BoundModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0) -> Check:
-    """Noise drawn with draw_noise and handed in gives what a generator in the same state gives; nothing else is random."""
-    copy = frozen_copy(model)
-    rows, given = as_rows(x, context, torch.float64, 8)
-    faults = []
-    with torch.no_grad():
-        before = torch.get_rng_state()
-        for draws in (1, 2):
-            shape = (draws, len(rows))
-            noise = copy.draw_noise(shape, generator=generator_for(seed, "noise"), like=rows)
-            if tuple(noise.shape[:2]) != shape or noise.dtype != torch.float64:
-                faults.append(
-                    f"draw_noise({shape}): shape {tuple(noise.shape)} in {dtype_name(noise.dtype)} for float64 rows"
-                )
-            ways = {
-                "the generator": copy.log_prob_bound(rows, given, draws=draws, generator=generator_for(seed, "noise"))[
-                    0
-                ],
-                "the same noise again": copy.log_prob_bound(rows, given, draws=draws, noise=noise.clone())[0],
-            }
-            if draws == 1:
-                ways["noise without its dimension of draws"] = copy.log_prob_bound(rows, given, noise=noise[0])[0]
-            handed = copy.log_prob_bound(rows, given, draws=draws, noise=noise)[0]
-            faults += [
-                f"{draws} draws: {name} gives another bound"
-                for name, way in ways.items()
-                if not torch.equal(way, handed)
-            ]
-        if not torch.equal(before, torch.get_rng_state()):
-            faults.append("the global generator moved")
-    return at_most("noise", len(faults), 0, listed(faults, f"one and two draws, {len(rows)} rows"))
-
-
-def bound_gradients(model: BoundModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0) -> Check:
-    """Every parameter of the model receives a finite gradient that is not zero from the mean of the bound."""
-    copy = frozen_copy(model)
-    rows, given = as_rows(x, context, torch.float64, _ROWS)
-    with torch.enable_grad():
-        total = copy.log_prob_bound(rows, given, generator=generator_for(seed, "gradients"))[0].mean()
-    return gradient_check(copy, total)
 
 
 def _sample_dtype(model: BoundModel) -> torch.dtype:

@@ -14,6 +14,7 @@ from .jacobians import row_jacobian
 
 _POSITIONS = 256  # outputs whose dependences are looked at, evenly spaced
 _STEPS = 64  # positions stepped through: the plain way costs a whole call each
+_PLANE = (2, 2)  # height and width of the planes given to networks that read pictures, which take any
 
 
 def causal_nets(module: nn.Module) -> list[tuple[str, CausalNet]]:
@@ -35,12 +36,16 @@ def _with_contexts(module: nn.Module, context: Tensor | None) -> list[tuple[str,
 
 
 def _inputs(net: CausalNet, context: Tensor | None, rows: int) -> tuple[Tensor, Tensor | None]:
-    x = torch.randn(rows, len(net.order), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    event = (len(net.order), *(_PLANE if net.event_dim == 3 else ()))
+    x = torch.randn(rows, *event, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return x, None if context is None else context.detach()[torch.arange(rows) % len(context)].to("cpu", torch.float64)
 
 
 def _dependence(net: CausalNet, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """|∂ params of i / ∂ x_j|, its largest of some rows, (outputs, length); whether j comes before i; the outputs' positions."""
+    """|∂ params of i / ∂ x_j|, its largest of some rows, (outputs, length); whether j comes before i; the outputs' positions.
+
+    Of planes, an output is one place's parameters, and x_j all places of a plane.
+    """
     length = len(net.order)
     x, given = _inputs(net, context, 32 if length <= 16 else 8)
     with torch.no_grad():
@@ -52,7 +57,9 @@ def _dependence(net: CausalNet, context: Tensor | None) -> tuple[Tensor, Tensor,
         .abs()
         .amax(0)
     )
-    positions = torch.linspace(0, length - 1, len(found)).long()
+    places = x[0].numel() // length
+    found = found.unflatten(1, (length, places)).amax(2)
+    positions = torch.linspace(0, length * places - 1, len(found)).long() // places
     rank = torch.argsort(torch.tensor(net.order))
     return found, rank[None, :] < rank[positions, None], positions
 
@@ -87,12 +94,13 @@ def cached_steps(module: nn.Module, context: Tensor | None = None, *, bound: flo
         x, given = _inputs(net, seen, 4)
         plain = NaiveCausal(net)
         with torch.no_grad():
-            cache, whole = net.start(x.shape[:-1], given), plain.start(x.shape[:-1], given)
+            values = x.unbind(-net.event_dim)
+            cache, whole = net.start(values[0].shape, given), plain.start(values[0].shape, given)
             previous = None
             for step, position in enumerate(net.order[:_STEPS]):
                 quick, cache = net.step(cache, previous)
                 slow, whole = plain.step(whole, previous)
-                previous = x[:, position]
+                previous = values[position]
                 error = (
                     float(((quick - slow).abs() / slow.abs().clamp_min(1)).max())
                     if quick.shape == slow.shape

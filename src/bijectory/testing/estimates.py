@@ -19,19 +19,16 @@ from .checks import (
     as_rows,
     at_most,
     check_rows,
-    dtype_name,
     exceeds,
     frozen_copy,
     hold_all,
-    listed,
     worst_row,
 )
 from .contract import transform_laws
 from .jacobians import row_jacobian
-from .maps import BATCHES, gradient_check, spread
+from .noisy import noise_decides, noisy_gradients, noisy_shapes
 from .samples import sample_shapes, seeded
 
-_ROWS = 64
 #: Rows whose mean over draws is held against the exact value, each alone and all together.
 _FEW = 16
 #: Dimensions up to which the exact value is found by the Jacobian of ``encode``: the gradient's law asks for it 8 times.
@@ -59,7 +56,7 @@ def estimate_laws(
     laws: dict[str, Law] = {
         "sample shapes": lambda: sample_shapes(model, context, seed=seed),
         "seeded": lambda: seeded(model, context, seed=seed),
-        "estimate shapes": lambda: estimate_shapes(model, x, context),
+        "estimate shapes": lambda: noisy_shapes(model, x, context),
         "noise": lambda: noise_decides(model, x, context, seed=seed),
         "own noise": lambda: own_noise(model, x, context, seed=seed),
     }
@@ -80,7 +77,7 @@ def estimate_laws(
             far=far,
             precision=precision,
         )
-    laws["gradients"] = lambda: estimate_gradients(model, x, context, seed=seed)
+    laws["gradients"] = lambda: noisy_gradients(model, x, context, seed=seed)
     return laws
 
 
@@ -212,54 +209,6 @@ def right_gradient(
     )
 
 
-def estimate_shapes(model: EstimateModel, x: Tensor, context: Tensor | None = None) -> Check:
-    """The estimate has exactly the batch shape, for batches (), (3,), (2, 3) and (0,), for one draw and for two."""
-    copy = frozen_copy(model)
-    x, context = as_rows(x, context, torch.float64, 6)
-    faults = []
-    for batch in BATCHES:
-        rows, given = spread(x, batch), None if context is None else spread(context, batch)
-        for draws in (1, 2):
-            try:
-                with torch.no_grad():
-                    value = copy.log_prob_estimate(rows, given, draws=draws, generator=generator_for(0, "shapes"))
-                if tuple(value.shape) != batch:
-                    faults.append(f"batch {batch}: the estimate of {draws} draws {tuple(value.shape)}")
-            except Exception as error:
-                faults.append(f"batch {batch}: {type(error).__name__}: {error}")
-    return at_most("estimate shapes", len(faults), 0, listed(faults, f"batches tried: {', '.join(map(str, BATCHES))}"))
-
-
-def noise_decides(model: EstimateModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0) -> Check:
-    """Noise handed in gives what a generator in the same state gives, other noise something else; the mean of draws is that of each."""
-    copy = frozen_copy(model)
-    rows, given = as_rows(x, context, torch.float64, 8)
-    faults = []
-    with torch.no_grad():
-        before = torch.get_rng_state()
-        for draws in (1, 2):
-            shape = (draws, len(rows))
-            noise = copy.draw_noise(shape, generator=generator_for(seed, "noise"), like=rows)
-            if tuple(noise.shape[:2]) != shape or noise.dtype != torch.float64:
-                faults.append(
-                    f"draw_noise({shape}): shape {tuple(noise.shape)} in {dtype_name(noise.dtype)} for float64 rows"
-                )
-            handed = copy.log_prob_estimate(rows, given, draws=draws, noise=noise)
-            again = copy.log_prob_estimate(rows, given, draws=draws, noise=noise.clone())
-            drawn = copy.log_prob_estimate(rows, given, draws=draws, generator=generator_for(seed, "noise"))
-            each = torch.stack([copy.log_prob_estimate(rows, given, noise=one) for one in noise]).mean(0)
-            faults += [
-                f"{draws} draws: {name} gives another estimate"
-                for name, way in (("the generator", drawn), ("the same noise again", again))
-                if not torch.equal(way, handed)
-            ]
-            if not torch.allclose(each, handed, rtol=1e-12, atol=1e-12):
-                faults.append(f"{draws} draws: the mean of each is another estimate")
-        if not torch.equal(before, torch.get_rng_state()):
-            faults.append("the global generator moved")
-    return at_most("noise", len(faults), 0, listed(faults, f"one and two draws, {len(rows)} rows"))
-
-
 def own_noise(
     model: EstimateModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0, bound: float = 1e-9
 ) -> Check:
@@ -278,15 +227,6 @@ def own_noise(
             if exceeds(error, worst):
                 worst, where = error, name
     return at_most("own noise", worst, bound, f"nats relative to max(1, |estimate|): {where} of {len(rows)}, float64")
-
-
-def estimate_gradients(model: EstimateModel, x: Tensor, context: Tensor | None = None, *, seed: int = 0) -> Check:
-    """Every parameter of the model receives a finite gradient that is not zero from the mean of the estimate."""
-    copy = frozen_copy(model)
-    rows, given = as_rows(x, context, torch.float64, _ROWS)
-    with torch.enable_grad():
-        total = copy.log_prob_estimate(rows, given, generator=generator_for(seed, "gradients")).mean()
-    return gradient_check(copy, total)
 
 
 def _truth(

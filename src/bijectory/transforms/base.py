@@ -6,13 +6,14 @@ import abc
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from .by_hand import ByHand, run_by_hand, wanted
+from .reversible import Memory, Step, may_rebuild, pulled, rebuilt
 
 Map = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
@@ -37,6 +38,10 @@ class Transform(nn.Module, abc.ABC):
     #: How far values and log-det may be from an exact map's, as those of an equation solved step by step; 0 is rounding alone. What is
     #: declared here the contract allows, and holds the map to.
     accuracy: float = 0.0
+    #: Whether x comes back from z, and z from x, to a few roundings and for about the price of one call of what the map contains. Chains
+    #: that rebuild their activations keep the input of a part where it does not, see transforms/reversible.py.
+    rebuilds_x: bool = True
+    rebuilds_z: bool = True
 
     @abc.abstractmethod
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -49,6 +54,19 @@ class Transform(nn.Module, abc.ABC):
     def by_hand(self) -> ByHand | None:
         """The map of (batch, features) with its gradient written by hand, as things stand now; None where nobody wrote it."""
         return None
+
+    def pull_back(
+        self, z: Tensor, at_z: Tensor, at_log_det: Tensor, context: Tensor | None = None, *, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """From z and the gradients of z and log_det to x and its gradient, without anything kept from the forward pass.
+
+        Called where no gradient is recorded; gradients of weights and context are added to their own ``grad``. With ``inverse`` the pass
+        was one of ``inverse_and_log_det``, and x and z change places. A map that knows a cheaper way than to invert and pass again
+        fills this in.
+        """
+        x = (self.forward if inverse else self.inverse)(z, context)
+        run = self.inverse_and_log_det if inverse else self.forward_and_log_det
+        return x, pulled(run, x, at_z, at_log_det, context)[1]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """z = f(x)."""
@@ -68,6 +86,15 @@ class DataInitialised(abc.ABC):
     @abc.abstractmethod
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set the constants from x of shape (batch, *event)."""
+
+
+@runtime_checkable
+class InitialisedNet(Protocol):
+    """A network that sets its own scale from the batch it will read, and says what it then makes of it."""
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
 
 def read(
@@ -95,6 +122,9 @@ class Chain(Transform, DataInitialised):
     )
     """
 
+    #: What is kept for the backward pass, see ``set_memory``. A setting, not part of the state.
+    memory: Memory = "plain"
+
     def __init__(self, transforms: Sequence[Transform]) -> None:
         super().__init__()
         if not transforms:
@@ -111,11 +141,31 @@ class Chain(Transform, DataInitialised):
         self.has_inverse = all(t.has_inverse for t in transforms)
         self.exact_log_det = all(t.exact_log_det for t in transforms)
         self.accuracy = sum(t.accuracy for t in transforms)
+        self.rebuilds_x = all(t.rebuilds_x for t in transforms)
+        self.rebuilds_z = all(t.rebuilds_z for t in transforms)
 
     def _parts(self) -> list[Transform]:
         return cast("list[Transform]", list(self.transforms))
 
+    def _steps(self) -> list[Step]:
+        return [Step(t.forward_and_log_det, t.pull_back if t.rebuilds_x else None) for t in self._parts()]
+
+    def _steps_back(self) -> list[Step]:
+        return [
+            Step(t.inverse_and_log_det, partial(t.pull_back, inverse=True) if t.rebuilds_z else None)
+            for t in reversed(self._parts())
+        ]
+
+    def pull_back(
+        self, z: Tensor, at_z: Tensor, at_log_det: Tensor, context: Tensor | None = None, *, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        for part in self._parts() if inverse else reversed(self._parts()):
+            z, at_z = part.pull_back(z, at_z, at_log_det, context, inverse=inverse)
+        return z, at_z
+
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.memory == "rebuild" and may_rebuild():
+            return rebuilt(self, self._steps(), x, context)
         total: Tensor | None = None
         # One batch dimension: then the parts whose events are vectors see (batch, features), as gradients written by hand expect.
         quick = x.dim() == self.event_dim_in + 1 and wanted(x, context)
@@ -142,6 +192,8 @@ class Chain(Transform, DataInitialised):
         return maps
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.memory == "rebuild" and may_rebuild():
+            return rebuilt(self, self._steps_back(), z, context)
         total: Tensor | None = None
         for transform in reversed(self._parts()):
             z, log_det = transform.inverse_and_log_det(z, context)
@@ -165,6 +217,7 @@ class Inverse(Transform):
         self.transform = transform
         self.event_dim_in, self.event_dim_out = transform.event_dim_out, transform.event_dim_in
         self.has_inverse, self.exact_log_det, self.accuracy = True, transform.exact_log_det, transform.accuracy
+        self.rebuilds_x, self.rebuilds_z = transform.rebuilds_z, transform.rebuilds_x
         if not transform.has_inverse:
             raise InputError(
                 f"transform: {type(transform).__name__} declares has_inverse=False, so it cannot be read backwards"
@@ -175,3 +228,8 @@ class Inverse(Transform):
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.transform.forward_and_log_det(z, context)
+
+    def pull_back(
+        self, z: Tensor, at_z: Tensor, at_log_det: Tensor, context: Tensor | None = None, *, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        return self.transform.pull_back(z, at_z, at_log_det, context, inverse=not inverse)

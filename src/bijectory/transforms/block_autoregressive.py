@@ -63,6 +63,8 @@ class BlockAutoregressive(Transform):
     torch.Size([7, 3])
     """
 
+    rebuilds_x = False
+
     _GATE = 0.05
 
     def __init__(self, features: int, *, width: int = 8, layers: int = 1, context_dim: int = 0) -> None:

@@ -32,6 +32,9 @@ class CircularSpline(Elementwise):
     spline, where the paper turns between layers by hand.
     """
 
+    # A number at the seam may come back a turn away.
+    rebuilds_x = rebuilds_z = False
+
     def __init__(self, bins: int = 8, *, floor: float = 1e-3) -> None:
         if bins < 2:
             raise InputError(f"bins: expected at least 2, got {bins}")
@@ -67,6 +70,8 @@ class Rotate(Transform):
     [1.5707963705062866, -1.7123889923095703]
     """
 
+    rebuilds_x = rebuilds_z = False
+
     def __init__(self, angle: float, event_dim: int = 1) -> None:
         super().__init__()
         if not math.isfinite(angle):
@@ -90,6 +95,8 @@ class Angles(Transform):
     Whatever is no such number is refused by DomainError: to take 4 for 4 − 2π would give the density of the circle to the whole line,
     over which it does not integrate to one. π itself comes back as −π, the same point.
     """
+
+    rebuilds_x = rebuilds_z = False
 
     def __init__(self, event_dim: int = 1) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ class Composed(Elementwise):
             raise InputError("parts: expected at least one Elementwise, got an empty sequence")
         self.parts = tuple(parts)
         self.num_params = sum(part.num_params for part in self.parts)
+        self.rebuilds_x = all(part.rebuilds_x for part in self.parts)
+        self.rebuilds_z = all(part.rebuilds_z for part in self.parts)
 
     def _pieces(self, params: Tensor) -> list[tuple[Elementwise, Tensor]]:
         return list(zip(self.parts, params.split([part.num_params for part in self.parts], -1), strict=True))

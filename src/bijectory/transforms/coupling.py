@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import DataInitialised, Transform, read
+from .base import DataInitialised, InitialisedNet, Transform, read
 from .by_hand import ByHand, Pull
 from .elementwise import Elementwise
+from .reversible import at_leaf, backward
 
 Net = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -25,15 +26,6 @@ class Parting(Protocol):
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def merge(self, staying: Tensor, moving: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class InitialisedNet(Protocol):
-    """A network that sets its own scale from the batch it will read, and says what it then makes of it."""
-
-    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
-
-    def initialise(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
 
 class Partition(nn.Module):
@@ -136,6 +128,7 @@ class Coupling(Transform, DataInitialised):
         self.net = net
         self.event_dim_in = self.event_dim_out = partition.event_dim
         self._event = tuple(range(-partition.event_dim, 0))
+        self.rebuilds_x, self.rebuilds_z = elementwise.rebuilds_x, elementwise.rebuilds_z
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         staying, moving = self.partition.split(x)
@@ -146,6 +139,25 @@ class Coupling(Transform, DataInitialised):
         staying, moved = self.partition.split(z)
         moving, log_slope = self.elementwise.inverse(moved, read(self.net, staying, context, self.precision))
         return self.partition.merge(staying, moving), log_slope.sum(self._event)
+
+    def pull_back(
+        self, z: Tensor, at_z: Tensor, at_log_det: Tensor, context: Tensor | None = None, *, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        if type(self) is not Coupling:
+            return super().pull_back(z, at_z, at_log_det, context, inverse=inverse)
+        staying, moved = self.partition.split(z)
+        at_staying, at_moved = self.partition.split(at_z)
+        # The part that stays is the same in z as in x: one call of the net gives the parameters of both ways.
+        staying = staying.detach().requires_grad_()
+        with torch.enable_grad():
+            params = read(self.net, staying, context, self.precision)
+        at_log_slope = at_log_det[(..., *[None] * len(self._event))]
+        moving, at_moving, at_params = self.elementwise.pull_back(
+            moved, params.detach(), at_moved, at_log_slope, inverse=inverse
+        )
+        backward((params,), (at_params,))
+        at_x = self.partition.merge(at_staying + at_leaf(staying), at_moving)
+        return self.partition.merge(staying.detach(), moving), at_x
 
     def by_hand(self) -> ByHand | None:
         """For vectors in x's own dtype, where net and elementwise map both have it; ``net.by_hand()`` as nets/mlp.py's."""

@@ -34,19 +34,21 @@ class Embedded(Transform, DataInitialised):
         self.event_dim_in, self.event_dim_out = transform.event_dim_in, transform.event_dim_out
         self.has_inverse, self.exact_log_det = transform.has_inverse, transform.exact_log_det
         self.accuracy = transform.accuracy
+        self.rebuilds_x, self.rebuilds_z = transform.rebuilds_x, transform.rebuilds_z
 
-    def _embedded(self, context: Tensor | None) -> Tensor | None:
+    def embedded(self, context: Tensor | None) -> Tensor | None:
+        """What the map reads in place of the context."""
         return None if context is None else self.embed(context)
 
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform.forward_and_log_det(x, self._embedded(context))
+        return self.transform.forward_and_log_det(x, self.embedded(context))
 
     def inverse_and_log_det(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform.inverse_and_log_det(z, self._embedded(context))
+        return self.transform.inverse_and_log_det(z, self.embedded(context))
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Initialise the embedding on the contexts, and the map on x, of shape (batch, *event), and on what comes out."""
         if context is not None and isinstance(self.embed, InitialisedEmbedding):
             self.embed.initialise(context)
         if isinstance(self.transform, DataInitialised):
-            self.transform.initialise(x, self._embedded(context))
+            self.transform.initialise(x, self.embedded(context))

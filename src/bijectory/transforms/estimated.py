@@ -21,6 +21,9 @@ class EstimatedLogDet(Transform, abc.ABC):
     an exact form as well: ``exact_log_det`` is then True, its noise_size 0 and ``noise`` None.
     """
 
+    # Solved step by step, and their log-dets cost what the maps do or more.
+    rebuilds_x = rebuilds_z = False
+
     @abc.abstractmethod
     def noise_size(self, numbers: int) -> int:
         """How many uniform numbers a row of ``numbers`` consumes; 0 where the log-det is exact."""

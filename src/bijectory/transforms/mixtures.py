@@ -31,6 +31,8 @@ class MixtureCDF(Elementwise):
     Source: Ho et al. 2019 (Flow++, arXiv:1902.00275); CS294-158 homework 2. Differs: no clipping of F and no map into (0, 1).
     """
 
+    rebuilds_x = False
+
     def __init__(
         self,
         components: int = 8,

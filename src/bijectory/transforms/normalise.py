@@ -143,6 +143,10 @@ class ActNorm(Transform, DataInitialised):
         """Set shift and scale so that x, of shape (batch, *event), comes out with mean 0 and deviation 1."""
         dims = _shared(x, self.shift.shape)
         deviation = x.std(dims, correction=0, keepdim=True)[0]
+        if not bool(torch.isfinite(deviation).all()):
+            raise InputError(
+                "x: expected a batch of finite numbers, got NaN or infinity; every later answer would be NaN"
+            )
         if bool((deviation <= 0).any()):
             raise InputError(
                 "x: expected a batch that varies in every coordinate, got a constant one; ActNorm divides by its deviation"

@@ -1,4 +1,4 @@
-"""Partitions of pictures into a part that stays and a part that moves: two good ones, and three that are bad on purpose."""
+"""Partitions of pictures into a part that stays and a part that moves: three good ones, and three that are bad on purpose."""
 
 from __future__ import annotations
 
@@ -133,6 +133,37 @@ class ChannelHalves(PicturePartition):
 
     def __repr__(self) -> str:
         return f"ChannelHalves(channels={self.total}, flip={self.flip})"
+
+
+class Subgrid(PicturePartition):
+    """The first pixel of each 2×2 block, a picture of half the size (C, H/2, W/2), and the other three (3C, H/2, W/2).
+
+    The other three come first, the picture of half the size second: ``FactorOut(Subgrid(), transform)`` goes on with the latter, as a
+    pyramid of ever coarser pictures does. The three stand pixel by pixel, right, below and below right, each with all its channels.
+
+    >>> import torch
+    >>> [part.tolist() for part in Subgrid().split(torch.arange(8.0).reshape(1, 2, 4))]
+    [[[[1.0, 3.0]], [[4.0, 6.0]], [[5.0, 7.0]]], [[[0.0, 2.0]]]]
+    """
+
+    def _cut(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = even_size(x, "Subgrid")
+        # Unbound and joined, as in Checkerboard.
+        even, odd = x.unflatten(-2, (height, 2)).unbind(-2)
+        (a, b), (c, d) = even.unflatten(-1, (width, 2)).unbind(-1), odd.unflatten(-1, (width, 2)).unbind(-1)
+        return torch.cat([b, c, d], -3), a
+
+    def _join(self, first: Tensor, second: Tensor) -> Tensor:
+        b, c, d = first.split(second.shape[-3], -3)
+        even, odd = torch.stack([second, b], -1).flatten(-2), torch.stack([c, d], -1).flatten(-2)
+        return torch.stack([even, odd], -2).flatten(-3, -2)
+
+    def _channels(self, channels: int) -> tuple[int, int]:
+        return 3 * channels, channels
+
+    def flipped(self) -> Subgrid:
+        """The same parts, the other one moving."""
+        return Subgrid(not self.flip)
 
 
 class TopBottom(PicturePartition):

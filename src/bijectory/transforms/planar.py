@@ -27,6 +27,8 @@ class Planar(Transform):
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
+    rebuilds_x = False
+
     def __init__(self, features: int, net: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         if features < 1:

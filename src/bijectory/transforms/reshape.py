@@ -40,6 +40,13 @@ class Squeeze(Transform):
         x = blocks.movedim((-4, -3), (-3, -1)).flatten(-4, -3).flatten(-2)
         return x, z.new_zeros(z.shape[:-3])
 
+    def pull_back(
+        self, z: Tensor, at_z: Tensor, at_log_det: Tensor, context: Tensor | None = None, *, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        # Numbers change places, and so do their gradients.
+        back = self.forward if inverse else self.inverse
+        return back(z), back(at_z)
+
 
 class Flatten(Transform):
     """An event of shape ``event_shape`` as a vector, (*batch, *event) -> (*batch, features); log-det 0.

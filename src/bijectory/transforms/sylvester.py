@@ -30,6 +30,8 @@ class Sylvester(Transform):
     8
     """
 
+    rebuilds_x = False
+
     _BOUND = 3.0
 
     def __init__(self, features: int, terms: int, net: Callable[[Tensor], Tensor] | None = None) -> None:

@@ -57,3 +57,17 @@ def check_stages(
             )
         if kind == "channel" and not unsqueeze:
             height, width = height // 2, width // 2
+
+
+def check_scales(shape: tuple[int, int, int], scales: int) -> None:
+    """Refuse pictures that cannot be halved ``scales`` times."""
+    if scales < 1:
+        raise InputError(f"scales: expected at least 1, got {scales}")
+    _, height, width = shape
+    factor = 2**scales
+    if height % factor or width % factor:
+        most = next((n for n in range(scales, 0, -1) if height % 2**n == 0 and width % 2**n == 0), 0)
+        remedy = f"choose scales={most}, or resize" if most else "resize"
+        raise ShapeError(
+            f"event_shape: {scales} scales need height and width divisible by {factor}, got {height}×{width}; {remedy} the pictures"
+        )

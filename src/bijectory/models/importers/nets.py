@@ -95,6 +95,8 @@ class PeerNet(nn.Module):
 class _Ordered(PeerNet):
     """A masked net with the order that its masks leave."""
 
+    event_dim = 1
+
     def __init__(
         self, parts: Sequence[nn.Module], out_shape: Sequence[int], context_dim: int, order: Sequence[int]
     ) -> None:

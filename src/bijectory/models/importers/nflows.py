@@ -87,9 +87,10 @@ def from_nflows(
         raise InputError(
             "flow: expected no embedding net; import the flow without it and wrap it as bijectory.Embedded"
         )
-    built = _converted(below(state, "_transform"), settings, None if module is None else module._transform)
-    if not built:
+    layers = below(state, "_transform")
+    if not layers:
         raise InputError("flow: expected an nflows Flow, whose tensors begin with '_transform.', got no such tensors")
+    built = _converted(layers, settings, None if module is None else module._transform)
     features = next((part.features for part in built if part.features), None)
     if features is None:
         raise InputError("flow: expected at least one transform that tells the number of features, got none")

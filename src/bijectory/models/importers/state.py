@@ -40,8 +40,11 @@ def linear_layer(state: State, prefix: str) -> Layer:
 
 
 def tensors(flow: nn.Module | State) -> dict[str, Tensor]:
-    """A module's or a mapping's tensors, detached and on the CPU."""
+    """A module's or a mapping's tensors, detached and on the CPU; raises InputError for what holds none, or other things besides."""
     state = flow.state_dict() if isinstance(flow, nn.Module) else flow
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        got = type(flow).__name__ if not isinstance(state, Mapping) else "other values in it"
+        raise InputError(f"flow: expected a flow, or its state_dict() of names and tensors, got {got}")
     return {name: value.detach().cpu() for name, value in state.items()}
 
 
