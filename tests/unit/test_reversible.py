@@ -21,6 +21,7 @@ from bijectory.errors import InputError, InverseError
 from bijectory.training.objectives.likelihood import maximum_likelihood
 from bijectory.training.precision import set_precision
 from bijectory.training.update import apply
+from bijectory.transforms.reversible import _unless_lost
 
 CONTEXT = 2
 #: Float32 rounds kept and rebuilt activations apart: 4e-7 was seen here.
@@ -428,6 +429,14 @@ def test_what_cannot_be_rebuilt_is_no_gradient() -> None:
     with pytest.raises(InverseError, match=r"within 1% of what it was, got .*set_memory\(model, 'plain'\)"):
         gradients(chain, x, memory="rebuild")
     assert gradients(chain.double(), x.double(), memory="rebuild")[-2] is not None
+
+
+def test_where_nothing_may_wait_it_is_not_a_number() -> None:
+    whole = [torch.ones(3), None, torch.ones(2, 2, dtype=torch.float64)]
+    fine = _unless_lost(whole, torch.tensor(1e-3), may_wait=False)
+    assert fine[1] is None and all(map(torch.equal, [fine[0], fine[2]], [whole[0], whole[2]]))  # type: ignore[list-item]
+    lost = _unless_lost(whole, torch.tensor(0.5), may_wait=False)
+    assert lost[1] is None and all(bool(one.isnan().all()) for one in lost if one is not None)
 
 
 def test_what_is_lost_before_a_part_that_keeps_its_input_is_no_gradient() -> None:

@@ -33,13 +33,14 @@ def glow_recipe(
     coupling: Literal["affine", "additive", "mixture"],
     mixing: Literal["lu", "plain"],
     multiscale: bool,
+    bound: float | None = None,
     memory: Memory,
     flips: bool = False,
     elsewhere: bool = False,
     expect: Expect | None,
     smoke: bool,
 ) -> Recipe:
-    """Glow of that size behind dequantisation."""
+    """Glow of that size behind dequantisation; ``bound`` is that of ``glow``."""
     depth, hidden = (1, 4) if smoke else (size.depth, size.hidden)
     return picture_recipe(
         data,
@@ -52,6 +53,7 @@ def glow_recipe(
             coupling=coupling,
             mixing=mixing,
             multiscale=multiscale,
+            bound=bound,
         ),
         shape=shape,
         levels=levels,

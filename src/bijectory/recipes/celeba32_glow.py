@@ -92,7 +92,11 @@ def celeba32_glow(
             ),
             hardware="two CPU cores (preset=cpu)",
             minutes=20,
-            measured="not measured",
+            measured=(
+                "0.6842 ± 0.0011 bits/dim, one draw; 0.6724 ± 0.0011 with four; validation 0.6890 ± 0.0034 (bijectory train celeba32_glow "
+                "preset=cpu, on the stand-in file of faces; one thread, 21 minutes; 92 ms a step with two threads, alone, which is 20); "
+                "0.0048 ± 0.0002 below celeba32_realnvp's 23 minutes, paired, whose rate of 3e-3 was not tried at 8e-3"
+            ),
         ),
         smoke=smoke,
     )
