@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--cap", type=float, default=120.0, help="seconds a library gets on smiley")
+    parser.add_argument("--uncompiled", action="store_true", help="row glow: compile no peer, which takes minutes each")
     arguments = parser.parse_args()
     target = HERE / "results" / f"threads{arguments.threads}.json"
     found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
@@ -178,7 +179,7 @@ def _glow(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[st
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*OURS, *PICTURES)}
     for number in range(arguments.rounds):
         for name in found:
-            flags = ["--check"] if number == 0 else []
+            flags = [*(["--check"] if number == 0 else []), *(["--uncompiled"] if arguments.uncompiled else [])]
             found[name].append(_start(folder, "glow", name, "--threads", str(arguments.threads), *flags))
     return found
 

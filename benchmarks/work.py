@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--depth", type=int, default=4, help="steps of flow at each scale of a Glow")
+    parser.add_argument("--uncompiled", action="store_true", help="compile no peer's Glow, which takes minutes each")
     arguments = parser.parse_args()
     hold(arguments.threads)
     if arguments.row == "steps":
@@ -39,7 +40,7 @@ def main() -> None:
     elif arguments.row == "glow":
         import pictures
 
-        answer(pictures.measure(arguments.library, arguments.threads, arguments.check))
+        answer(pictures.measure(arguments.library, arguments.threads, arguments.check, arguments.uncompiled))
     elif arguments.row == "memory" and arguments.library == "pace":
         import memory
 

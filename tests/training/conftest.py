@@ -179,7 +179,9 @@ def outcome(run: Path) -> dict[str, Any]:
         found |= {f"{name} {k}": v.numpy().tobytes() for k, v in tensors.items() if k != "seconds"}
     for path in (run / "arrays").iterdir():
         with np.load(path, allow_pickle=False) as arrays:
-            found |= {f"{path.name} {k}": arrays[k].tobytes() for k in arrays.files if k != "seconds"}
+            # What pictures cost is seconds too, under the names of what was timed.
+            times = ("score", "sample") if path.name.startswith("image_cost") else ("seconds",)
+            found |= {f"{path.name} {k}": arrays[k].tobytes() for k in arrays.files if k not in times}
     return {**found, "result": {**json.loads((run / "result.json").read_text()), "seconds": None}}
 
 

@@ -112,7 +112,8 @@ class Conv1x1(Transform, DataInitialised):
         # Apple's devices have no float64. W⁻¹ once and not a triangular solve a pixel: sampling is then a product too.
         wide = weight if weight.device.type == "mps" else weight.double()
         back, fault = torch.linalg.inv_ex(wide)
-        # On an accelerator the host would wait for every layer of every step that rebuilds; there a singular W gives NaN, which decoding refuses.
+        # On an accelerator the host would wait in every layer of a step that rebuilds: there a singular W gives NaN, which decoding
+        # refuses.
         if not traced() and weight.device.type == "cpu" and bool(fault):
             raise InverseError(
                 f"Conv1x1: its {self.channels}×{self.channels} matrix became singular; train with mixing='lu', or a lower rate"
