@@ -71,7 +71,7 @@ def digits_glow(
         coupling=coupling,
         mixing=mixing,
         multiscale=multiscale,
-        # A third more than 16 steps get by default, at which far inputs still come back (5.7e-4): 2.008 bits/dim, and 2.028 with the default.
+        # A third more than 16 steps get by default: test bits/dim 2.008 to 2.028 with the default, on 359 digits with an error of 0.014.
         bound=1.0,
         memory=memory,
         expect=Expect(
