@@ -71,8 +71,8 @@ def digits_glow(
         coupling=coupling,
         mixing=mixing,
         multiscale=multiscale,
-        # A third more than 16 steps get by default: test bits/dim 2.008 to 2.028 with the default, on 359 digits with an error of 0.014.
-        bound=1.0,
+        # With the default of 0.75, as with 1, far inputs failed their law at 100 times the scale in one run and passed it in another.
+        bound=0.5,
         memory=memory,
         expect=Expect(
             metric="bits_per_dim",
@@ -81,7 +81,10 @@ def digits_glow(
             source="digits_realnvp on the same rows, 2.0161 ± 0.0135 bits/dim, one draw (its recipe's own measurement): arXiv:1605.08803",
             hardware="two CPU cores",
             minutes=5,
-            measured="not measured",
+            measured=(
+                "2.0264 ± 0.0148 bits/dim, one draw; 1.9641 ± 0.0133 with four (bijectory train digits_glow, 124 s on one thread beside "
+                "other work); with wider bounds on log-scales 2.003 to 2.030"
+            ),
         ),
         smoke=smoke,
     )
