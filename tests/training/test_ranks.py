@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from bijectory.data.batches import Shuffled
 from bijectory.data.splits import Rows
-from bijectory.errors import InputError
+from bijectory.errors import InputError, RankLostError
+from bijectory.training.interrupt import Interruption
 from bijectory.training.ranks import ALONE, Ranks, joined_ranks
 
 RECIPE = '''
@@ -134,6 +135,18 @@ def test_a_dead_process_ends_the_job_and_one_resumes_it(recipe: Path, tmp_path: 
     shorten(run, done + 30)
     finish(1, recipe, run, "--resume")
     assert json.loads((run / "result.json").read_text())["steps"] == done + 30
+
+
+def test_what_happened_is_said_before_the_signal_of_torchrun_is_obeyed() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(RankLostError), Interruption():
+            raise RankLostError("another process of this job has ended")
+        # Within a tenth of a second, and before the command line has printed the error.
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_a_signal_stops_all_after_the_same_step_and_two_resume(recipe: Path, tmp_path: Path) -> None:

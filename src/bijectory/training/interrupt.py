@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from ..errors import RankLostError
+
 #: What a process manager, a terminal and a closing session send.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,7 +31,10 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        # torchrun sends the survivors of a dead process SIGTERM within a tenth of a second. Obeyed between here and the command line, it
+        # would end this one before it had said what happened and how to go on; there is nothing else left for it to do.
+        if not isinstance(error, RankLostError):
+            self._restore()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
