@@ -61,6 +61,56 @@ def test_a_singular_plain_convolution_says_so() -> None:
         layer.inverse(torch.zeros(1, 3, 2, 2))
 
 
+@pytest.mark.parametrize("mixing", ["lu", "plain"])
+def test_what_a_convolution_keeps_of_its_weights_is_never_stale(mixing: str) -> None:
+    torch.manual_seed(0)
+    layer, other = (bj.Conv1x1(6, mixing=mixing, actnorm=True) for _ in range(2))  # type: ignore[arg-type]
+    x = torch.randn(5, 6, 2, 2)
+
+    def a_training_step() -> None:
+        optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+        z, log_det = layer.forward_and_log_det(x)
+        (z.square().sum() - log_det.sum()).backward()
+        optimizer.step()
+
+    def what_versions_miss() -> None:
+        for weight in layer.parameters():
+            weight.data.mul_(1.1)
+
+    def loading() -> None:
+        layer.load_state_dict(other.state_dict())
+
+    def answers(x: torch.Tensor) -> list[torch.Tensor]:
+        return [value.detach() for run in (layer.forward_and_log_det, layer.inverse_and_log_det) for value in run(x)]
+
+    for change in (a_training_step, what_versions_miss, loading, layer.double):
+        with torch.no_grad():
+            before = answers(x)
+        change()
+        x = x.to(layer.matrix()[0].dtype)
+        fresh = answers(x)
+        with torch.no_grad():
+            for _ in range(2):
+                # Nothing is kept where a gradient is recorded, where products may also round otherwise.
+                torch.testing.assert_close(answers(x), fresh, rtol=1e-5, atol=1e-5)
+        if change != layer.double:
+            assert float((before[0] - fresh[0]).abs().max()) > 1e-2
+
+
+def test_a_convolution_inverts_its_weights_once_while_they_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, calls = bj.glow((3, 4, 4), scales=1, depth=1, hidden=4), []
+    invert = bj.Conv1x1._back
+    monkeypatch.setattr(bj.Conv1x1, "_back", lambda self, weight: calls.append(1) or invert(self, weight))  # type: ignore[func-returns-value]
+    z = torch.randn(2, 3, 4, 4)
+    with torch.no_grad():
+        flow.decode(z)
+        flow.decode(z)
+    assert len(calls) == 1
+    flow.decode(z)
+    flow.decode(z)
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize("make", [bj.glow, bj.realnvp_multiscale])
 def test_factored_latents_are_latents_and_all_of_them_are_kept(make: object) -> None:
     settings = {"depth": 2, "hidden": 4} if make is bj.glow else {"filters": 4, "blocks": 1}
@@ -113,6 +163,15 @@ def test_crops_of_other_sizes_pass_the_same_maps() -> None:
     z, log_det = flow.transform.forward_and_log_det(torch.randn(2, 3, 8, 12))
     assert z.shape == (2, 3, 8, 12)
     assert log_det.shape == (2,)
+
+
+def test_vmap_gives_what_a_batch_gives() -> None:
+    flow = bj.glow((3, 8, 8), scales=2, depth=1, hidden=4).double()
+    for parameter in flow.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(torch.vmap(flow.log_prob)(x), flow.log_prob(x))
+    torch.testing.assert_close(torch.vmap(flow.decode)(x), flow.decode(x))
 
 
 def test_mistakes_are_named() -> None:

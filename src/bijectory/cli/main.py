@@ -14,6 +14,7 @@ from .decode import decode
 from .encode import encode
 from .evaluate import evaluate
 from .fit import fit
+from .impute import impute
 from .interpolate import interpolate
 from .list import list_recipes
 from .report import report
@@ -31,6 +32,7 @@ VERBS = {
     "evaluate": evaluate,
     "sample": sample,
     "score": score,
+    "impute": impute,
     "interpolate": interpolate,
     "encode": encode,
     "decode": decode,
@@ -67,10 +69,13 @@ def bijectory() -> None:
     bijectory train smiley_mixture_cdf                 train, judge, certify: runs/smiley_mixture_cdf
     bijectory train smiley_realnvp depth=8 rate=1e-3   with other knobs (bijectory show smiley_realnvp)
     bijectory fit holidays/                            a model of your own pictures: runs/pictures
+    bijectory fit people.csv                           a model of your own table: runs/table
     bijectory evaluate runs/smiley_realnvp --json      its scores, computed anew
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
     bijectory score runs/pictures new/                 your pictures, the most unusual first
+    bijectory sample runs/table --given age=40         rows as they may be where one value is known
+    bijectory impute runs/table people.csv -o all.csv  its gaps, filled
     bijectory interpolate runs/celeba32_realnvp a.png b.png -o between.png
     bijectory encode runs/pictures new/ -o latents.npz and back: bijectory decode
     bijectory report runs/*                            one page of everything: runs/report.html

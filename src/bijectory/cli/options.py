@@ -21,7 +21,9 @@ recipe_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 skip_option = click.option(
-    "--skip-bad", is_flag=True, help="Leave pictures out that cannot be used, and count them, instead of stopping."
+    "--skip-bad",
+    is_flag=True,
+    help="Leave pictures or rows of a typed table out that cannot be used, and count them, instead of stopping.",
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 

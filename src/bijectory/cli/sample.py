@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .options import recipe_option, run_argument
+from .tables import handed
 
 
 @click.command()
@@ -31,6 +32,13 @@ from .options import recipe_option, run_argument
     type=click.Path(path_type=Path),
     help="A .csv, .npz or .parquet file with the columns that the model of RUN is conditional on.",
 )
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of a typed table: draw the other columns given this value; may be repeated. Exact where the run's order begins with these "
+    "columns, else chosen by weights, and how well is said.",
+)
 @recipe_option
 def sample(
     run: Path,
@@ -38,6 +46,7 @@ def sample(
     output: Path | None,
     seed: int,
     context_file: Path | None,
+    given: tuple[str, ...],
     recipe: Path | None,
 ) -> None:
     """Draw rows, or pictures, from the model of RUN.
@@ -48,6 +57,7 @@ def sample(
     bijectory sample runs/smiley_realnvp -n 1000 -o new.csv
     bijectory sample runs/smiley_realnvp -n 5
     bijectory sample runs/regression --context days.csv -n 100 -o new.csv
+    bijectory sample runs/table -n 100 --given age=40 --given sex=f
     bijectory sample runs/digits_realnvp -o new.png            a sheet of 100 pictures
     bijectory sample runs/digits_realnvp -n 5000 -o new.npz    x (n, height, width, channels): the integers
     """
@@ -56,11 +66,19 @@ def sample(
     from ..experiments.files import read_context
     from ..experiments.images import check_picture_ending, picture_shape, sample_pictures, write_pictures
     from ..experiments.record import Run
+    from ..experiments.typed import is_typed
     from ..experiments.use import sample as sample_run
 
     if output is not None and output.suffix.lower() != ".png":
         check_ending(output)
     record = Run.open(run)
+    if is_typed(record):
+        _typed(run, count or (1000 if context_file is None else 1), output, seed, context_file, given, recipe)
+        return
+    if given:
+        raise InputError(
+            f"--given is for runs on typed tables (bijectory fit data.csv), and {run} is none; leave it out"
+        )
     context = read_context(record, context_file)
     if picture_shape(record) is not None:
         if output is None:
@@ -82,3 +100,44 @@ def sample(
         write_csv(sys.stdout, columns, values)
     else:
         write_table(output, columns, values)
+
+
+def _typed(
+    run: Path,
+    count: int,
+    output: Path | None,
+    seed: int,
+    context: Path | None,
+    given: tuple[str, ...],
+    recipe: Path | None,
+) -> None:
+    from ..data.tables import check_ending
+    from ..experiments.typed import sample_typed
+
+    if output is not None:
+        check_ending(output)
+    drawn = sample_typed(run, count, given=assigned(given), context=context, seed=seed, recipe=recipe)
+    handed([drawn.frame], output)
+    if given and drawn.kind == "exact":
+        click.echo("bijectory: exact: the run's order begins with what is given", err=True)
+    elif given:
+        rows = len(drawn.frame)
+        click.echo(
+            f"bijectory: estimate: {rows:,} rows chosen by weight among {drawn.candidates:,}, whose effective sample size is "
+            f"{drawn.effective:,.0f}"
+            + (f"; too few for {rows:,} rows: many of them are the same" if drawn.effective < rows / 10 else ""),
+            err=True,
+        )
+
+
+def assigned(given: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE, each name once, as a mapping; InputError for anything else."""
+    from ..errors import InputError
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or name.strip() in found:
+            raise InputError(f"--given: expected NAME=VALUE, each name once, got {text!r}; write --given age=40")
+        found[name.strip()] = value
+    return found

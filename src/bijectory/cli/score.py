@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .options import json_option, recipe_option, run_argument, skip_option
-from .tables import told
+from .tables import handed, told, told_ignored, told_rows
 
 
 @click.command()
@@ -24,37 +24,97 @@ from .tables import told
 @click.option(
     "--order",
     type=click.Choice(["unusual", "file"]),
-    help="Of pictures: the most unusual first, or as the files are. [default: unusual; rows keep their order]",
+    help="The most unusual first, or as the file has them. [default: pictures: unusual; rows: file]",
+)
+@click.option(
+    "--given",
+    metavar="NAME,…",
+    help="Of a typed table: score the other columns given these. Exact where the run's order begins with them, else an estimate.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=2),
+    default=256,
+    show_default=True,
+    help="For an estimate with --given: weighted draws for each row; four times as many halve its standard error.",
 )
 @json_option
 @skip_option
 @recipe_option
 def score(
-    run: Path, data: Path, output: Path | None, order: str | None, as_json: bool, skip_bad: bool, recipe: Path | None
+    run: Path,
+    data: Path,
+    output: Path | None,
+    order: str | None,
+    given: str | None,
+    draws: int,
+    as_json: bool,
+    skip_bad: bool,
+    recipe: Path | None,
 ) -> None:
     """What DATA is to the model of RUN: bits per dimension of each picture, or log density, in nats, of each row.
 
     Pictures are a folder, a file or an .npz of them, prepared as those the model was trained on; those that cost most bits come first. For
     rows, DATA holds the model's columns and, for a conditional model, those that it is conditional on, all found by their names; one row
-    out for each row in, in its order.
+    out for each row in, in its order. Of a run of `bijectory fit data.csv`, DATA may also be a .tsv, either packed as .gz, or a folder of
+    Parquet files, of any length: it is read and scored bit by bit. With --skip-bad or --order unusual a column `row` numbers the rows.
 
     \b
     bijectory score runs/holidays new/ | head                          the most unusual pictures
     bijectory score runs/holidays new/ --order file --skip-bad -o bits.csv
     bijectory score runs/smiley_realnvp rows.csv -o densities.csv
+    bijectory score runs/table people.csv --order unusual | head       the most unusual rows
+    bijectory score runs/table people/ --skip-bad -o densities.parquet
+    bijectory score runs/table people.csv --given age,sex              of all other columns, given these two
     """
     from ..errors import InputError
     from ..experiments.images import picture_shape
     from ..experiments.record import Run
+    from ..experiments.typed import is_typed
 
     if as_json and output is not None:
         raise InputError(f"--json prints the scores, and -o {output} writes them; choose one")
-    if picture_shape(Run.open(run)) is not None:
+    record = Run.open(run)
+    if is_typed(record):
+        names = [] if given is None else [name.strip() for name in given.split(",")]
+        _typed(run, data, output, order or "file", names, draws, as_json, skip_bad, recipe)
+    elif given is not None:
+        raise InputError(
+            f"--given is for runs on typed tables (bijectory fit data.csv), and {run} is none; leave it out"
+        )
+    elif picture_shape(record) is not None:
         _pictures(run, data, output, order or "unusual", as_json, skip_bad, recipe)
     elif order == "unusual" or skip_bad:
-        raise InputError(f"--order unusual and --skip-bad are for pictures, and {run} is a run on rows; leave them out")
+        raise InputError(
+            f"--order unusual and --skip-bad are for pictures and typed tables, and {run} is a run on plain rows; leave them out"
+        )
     else:
         _rows(run, data, output, as_json, recipe)
+
+
+def _typed(
+    run: Path,
+    data: Path,
+    output: Path | None,
+    order: str,
+    given: list[str],
+    draws: int,
+    as_json: bool,
+    skip_bad: bool,
+    recipe: Path | None,
+) -> None:
+    from ..data.tables import check_ending
+    from ..experiments.typed import Reading, score_typed, unusual_first
+
+    if output is not None:
+        check_ending(output)
+    reading, unusual = Reading(), order == "unusual"
+    frames = score_typed(
+        run, data, reading, given=given, draws=draws, skip_bad=skip_bad, numbered=unusual, recipe=recipe
+    )
+    handed([unusual_first(frames)] if unusual else frames, output, as_json)
+    told_ignored(data, reading.ignored)
+    told_rows(reading, "scored")
 
 
 def _pictures(
@@ -93,10 +153,7 @@ def _rows(run: Path, data: Path, output: Path | None, as_json: bool, recipe: Pat
     if output is not None:
         check_ending(output)
     rows = read_rows(Run.open(run), data)
-    if rows.ignored:
-        click.echo(
-            f"bijectory: {data}: columns the model does not know are left out: {', '.join(rows.ignored)}", err=True
-        )
+    told_ignored(data, rows.ignored)
     name, values = score_run(run, rows.x, context=rows.context, recipe=recipe)
     if as_json:
         click.echo(json.dumps(without_nan([{name: float(value)} for value in values]), indent=2))

@@ -19,7 +19,8 @@ Noise = Callable[[int, torch.Generator], Tensor]
 class Batch(NamedTuple):
     """Rows for one step: x (batch, *event), their context, and their numbers in the training split.
 
-    ``noise`` (batch, *noise shape) is what a bound or an estimate consumes. ``share`` is the part of the step's whole batch that these
+    ``weights`` (batch,) are those of the rows, with mean 1 over the training split. ``noise`` (batch, *noise shape) is what a bound or an
+    estimate consumes. ``share`` is the part of the step's whole batch that these
     rows are: less than 1 where several processes divide it, or several parts of an accumulated gradient.
     """
 
@@ -28,13 +29,14 @@ class Batch(NamedTuple):
     rows: Tensor
     noise: Tensor | None = None
     share: float = 1.0
+    weights: Tensor | None = None
 
     def part(self, index: int, parts: int) -> Batch:
         """The ``index``-th of ``parts`` nearly equal pieces, for gradient accumulation and for processes."""
         size = len(self.x)
         cut = slice(index * size // parts, (index + 1) * size // parts)
-        context, noise = (None if t is None else t[cut] for t in (self.context, self.noise))
-        return Batch(self.x[cut], context, self.rows[cut], noise, self.share * (cut.stop - cut.start) / size)
+        context, noise, weights = (None if t is None else t[cut] for t in (self.context, self.noise, self.weights))
+        return Batch(self.x[cut], context, self.rows[cut], noise, self.share * (cut.stop - cut.start) / size, weights)
 
 
 class Shuffled:
@@ -80,7 +82,8 @@ class Shuffled:
         if self.noise is not None:
             noise = self.noise(self.size, generator_for(self.seed, "noise", step, device=device))[cut]
         context = None if context is None else context.index_select(0, mine)
-        return Batch(x, context, mine, noise, len(mine) / self.size)
+        weights = None if self.rows.weights is None else self.rows.weights.index_select(0, mine)
+        return Batch(x, context, mine, noise, len(mine) / self.size, weights)
 
     def whole(self, step: int) -> Batch:
         """The batch of that step as one process would get it."""

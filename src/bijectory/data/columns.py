@@ -102,3 +102,18 @@ def bad_value(path: Path, where: str, got: str) -> DataError:
 def listed(names: Sequence[str]) -> str:
     """The first names of a table, few enough for a line."""
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def number(text: str) -> float | None:
+    """The number that a field of text is, None where it is none; it may be infinite or NaN.
+
+    numpy's parser strips the blanks of every script, of which float() leaves some; float() also reads '1_000' and the digits of every
+    script, which numpy refuses. Both passes over a CSV must read the same.
+    """
+    text = text.strip()
+    if "_" in text or not text.isascii():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

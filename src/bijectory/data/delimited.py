@@ -13,7 +13,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bijectory.data.columns import Table, bad_value, checked_names, listed, outgoing, pick
+from bijectory.data.columns import Table, bad_value, checked_names, listed, number, outgoing, pick
 from bijectory.errors import DataError
 
 _ROWS_PER_WRITE = 50_000  # the text of one chunk stays at a few megabytes, whatever the length of the table
@@ -31,7 +31,7 @@ def read_csv(path: Path, wanted: tuple[str, ...] | None) -> Table:
     try:
         with _text(raw) as stream:
             first = [field.strip() for field in next(csv.reader(stream), [])]
-        header = _is_header(path, first, wanted)
+        header = is_header(path, first, wanted)
         found = checked_names(path, first) if header else wanted or ()
         picked, ignored = pick(path, found, wanted)
         everything = None if ignored else _fast(raw, header, len(found))
@@ -60,8 +60,11 @@ def write_csv(stream: TextIO, columns: Sequence[str], values: ArrayLike) -> None
         stream.write("".join(",".join(map(repr, row)) + "\n" for row in chunk))
 
 
-def _is_header(path: Path, first: list[str], wanted: tuple[str, ...] | None) -> bool:
-    """Whether the first line holds names; 0, 1, 2 are names where the caller asks for columns so called."""
+def is_header(path: Path, first: list[str], wanted: tuple[str, ...] | None, others: str = ";\t") -> bool:
+    """Whether the first line holds names; 0, 1, 2 are names where the caller asks for columns so called.
+
+    ``others`` are the marks that separate fields in other files than this.
+    """
     if not any(first):
         raise DataError(f"{path}, line 1: expected a header row of column names, got a blank line; delete it")
     if wanted is not None and set(wanted) <= set(first):
@@ -85,7 +88,7 @@ def _is_header(path: Path, first: list[str], wanted: tuple[str, ...] | None) -> 
         raise DataError(
             f"{path}, line 1: expected names alone or numbers alone, got a mixture ({listed(first)}); add a header row"
         )
-    if len(first) == 1 and any(mark in first[0] for mark in ";\t"):
+    if len(first) == 1 and any(mark in first[0] for mark in others):
         raise DataError(
             f"{path}, line 1: expected fields separated by commas, got {first[0]!r}; "
             "export with commas between fields and points in numbers"
@@ -146,13 +149,8 @@ def _careful(path: Path, raw: bytes, header: bool, found: tuple[str, ...], picke
 
 
 def _number(text: str) -> float:
-    # Both passes must agree. numpy strips the blanks of every script, of which float() leaves some; float() also reads
-    # '1_000' and the digits of every script, which numpy refuses.
-    text = text.strip()
-    if "_" in text or not text.isascii():
-        raise ValueError
-    value = float(text)
-    if not math.isfinite(value):
+    value = number(text)
+    if value is None or not math.isfinite(value):
         raise ValueError
     return value
 
@@ -169,9 +167,12 @@ def _check_utf8(path: Path, raw: bytes) -> None:
     try:
         raw.isascii() or raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        got = f"byte 0x{raw[error.start]:02x}"
-        raise DataError(f"{path}, line {line}: expected UTF-8, got {got}; save the file as UTF-8") from None
+        raise not_utf8(path, raw.count(b"\n", 0, error.start) + 1, raw[error.start]) from None
+
+
+def not_utf8(path: Path, line: int, byte: int) -> DataError:
+    """The refusal of a file in another encoding."""
+    return DataError(f"{path}, line {line}: expected UTF-8, got byte 0x{byte:02x}; save the file as UTF-8")
 
 
 def _text(raw: bytes) -> TextIO:

@@ -11,15 +11,17 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..numerics.seeds import seed_for
+from .kinds import Column, check_kinds
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split: x (rows, *event), perhaps a context (rows, features) and integer labels (rows,)."""
+    """Rows of one split: x (rows, *event), perhaps a context (rows, features), integer labels (rows,) and weights (rows,) with mean 1."""
 
     x: Tensor
     context: Tensor | None = None
     labels: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -30,6 +32,7 @@ class Rows:
             self.x[index],
             None if self.context is None else self.context[index],
             None if self.labels is None else self.labels[index],
+            None if self.weights is None else self.weights[index],
         )
 
 
@@ -38,7 +41,8 @@ class Schema:
     """What a model must know of its data before it is built, small enough to stand in a run's settings.
 
     ``levels`` is None for real numbers; where it is given, the values are the integers 0..levels-1. ``context_columns`` names the
-    features of the context, by which a file of new contexts is read.
+    features of the context, by which a file of new contexts is read. ``kinds`` and ``context_kinds`` say of every column of a typed table
+    what it holds; without them columns hold real numbers.
     """
 
     columns: tuple[str, ...]
@@ -46,6 +50,8 @@ class Schema:
     context_dim: int = 0
     levels: int | None = None
     context_columns: tuple[str, ...] = ()
+    kinds: tuple[Column, ...] = ()
+    context_kinds: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class Splits:
     """The three splits of a data set. ``truth`` maps x to its exact log density in joint nats, where that is known,
     and ``entropy()`` its mean. With ``levels``, x holds the integers 0..levels-1 (pictures: uint8, (rows, channels, height, width)).
     ``context_columns`` names the features of the context; without names they are c1, c2, …
-    ``elsewhere`` names other sets of the same shape, each read when it is called: what a model is asked whether it notices."""
+    ``elsewhere`` names other sets of the same shape, each read when it is called: what a model is asked whether it notices.
+    With ``kinds`` the columns of x are encoded as these say (`kinds.Column`), with ``context_kinds`` those of the context: NaN is then a
+    missing value."""
 
     train: Rows
     validation: Rows
@@ -66,6 +74,8 @@ class Splits:
     levels: int | None = None
     context_columns: tuple[str, ...] = ()
     elsewhere: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
+    kinds: tuple[Column, ...] = ()
+    context_kinds: tuple[Column, ...] = ()
 
     @property
     def schema(self) -> Schema:
@@ -73,13 +83,18 @@ class Splits:
         context = self.train.context
         features = 0 if context is None else context.shape[-1]
         event = tuple(self.train.x.shape[1:])
-        return Schema(self.columns, event, features, self.levels, context_names(self.context_columns, features))
+        names = context_names(self.context_columns, features)
+        return Schema(self.columns, event, features, self.levels, names, self.kinds, self.context_kinds)
 
     def __post_init__(self) -> None:
+        if self.kinds:
+            check_kinds(self.kinds, self.columns)
+        if self.context_kinds:
+            check_kinds(self.context_kinds, self.context_columns, "context_kinds")
         for split in ("train", "validation", "test"):
             rows, name = getattr(self, split), f"{self.name} ({split})"
-            check_rows(rows.x, name, self.columns, self.levels)
-            check_context(rows, name, self.context_columns)
+            check_rows(rows.x, name, self.columns, self.levels, self.kinds)
+            check_context(rows, name, self.context_columns, self.context_kinds)
 
 
 def context_names(columns: Sequence[str], features: int) -> tuple[str, ...]:
@@ -89,35 +104,39 @@ def context_names(columns: Sequence[str], features: int) -> tuple[str, ...]:
     return tuple(columns) or tuple(f"c{i + 1}" for i in range(features))
 
 
-def check_context(rows: Rows, name: str, columns: Sequence[str]) -> None:
-    """Refuse contexts that are not one row of finite numbers for each row of x."""
+def check_context(rows: Rows, name: str, columns: Sequence[str], kinds: Sequence[Column] = ()) -> None:
+    """Refuse contexts that are not one row of finite numbers for each row of x; of typed columns those with gaps may have NaN."""
     context = rows.context
     if context is None:
         return
     if context.dim() != 2 or len(context) != len(rows.x):
         raise DataError(f"{name}: context: expected shape ({len(rows.x)}, features), got {tuple(context.shape)}")
-    names = context_names(columns, context.shape[1])
-    bad = ~torch.isfinite(context)
-    if bool(bad.any()):
-        row, column = (int(i) for i in bad.nonzero()[0])
-        raise DataError(
-            f"{name}: row {row + 1}, column {names[column]}: expected a finite number, got {context[row, column].item()}; "
-            "remove the row or fill the value"
-        )
+    _check_finite(context, name, context_names(columns, context.shape[1]), kinds)
 
 
-def check_rows(x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None) -> None:
-    """Refuse what no density can be fitted to: no rows, numbers that are not finite, integers outside 0..levels-1."""
+def check_rows(
+    x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None, kinds: Sequence[Column] = ()
+) -> None:
+    """Refuse what no density can be fitted to: no rows, numbers that are not finite, integers outside 0..levels-1.
+
+    With ``kinds``, NaN is a missing value and stands where they allow gaps.
+    """
     if not len(x):
         raise DataError(f"{name}: expected at least one row, got none")
     if levels is not None:
         return _check_levels(x, name, levels)
-    bad = ~torch.isfinite(x.flatten(1))
+    _check_finite(x.flatten(1), name, columns, kinds)
+
+
+def _check_finite(values: Tensor, name: str, columns: Sequence[str], kinds: Sequence[Column]) -> None:
+    bad = ~torch.isfinite(values)
+    if kinds:
+        bad &= ~(torch.isnan(values) & torch.tensor([kind.gaps for kind in kinds], device=values.device))
     if bool(bad.any()):
         row, column = (int(i) for i in bad.nonzero()[0])
         label = columns[column] if column < len(columns) else str(column)
         raise DataError(
-            f"{name}: row {row + 1}, column {label}: expected a finite number, got {x.flatten(1)[row, column].item()}; "
+            f"{name}: row {row + 1}, column {label}: expected a finite number, got {values[row, column].item()}; "
             "remove the row or fill the value"
         )
 
@@ -136,13 +155,15 @@ def _check_levels(x: Tensor, name: str, levels: int) -> None:
         )
 
 
-def check_varies(x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None) -> None:
+def check_varies(
+    x: Tensor, name: str, columns: tuple[str, ...], levels: int | None = None, kinds: Sequence[Column] = ()
+) -> None:
     """Refuse columns of one value: their density is not a function, and their nats would rise without limit.
 
     With ``levels`` nothing is refused: an integer that never changes still has the density of its dequantisation noise, so that a
-    black corner of every picture costs no bits and gains none.
+    black corner of every picture costs no bits and gains none. Nor is with ``kinds``: a value that repeats has a probability there.
     """
-    if levels is not None:
+    if levels is not None or kinds:
         return
     flat = x.flatten(1)
     constant = flat.amax(0) == flat.amin(0)

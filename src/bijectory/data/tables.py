@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bijectory.data.archives import whole_file
 from bijectory.data.columns import Table, as_real, bad_value, checked_names, finite_table, listed, outgoing, pick
 from bijectory.data.delimited import read_csv, write_csv
 from bijectory.errors import DataError, MissingExtraError
@@ -88,7 +88,7 @@ def check_ending(path: str | os.PathLike[str]) -> str:
         got = ending or "no ending"
         raise DataError(f"{path}: expected a name ending in {', '.join(ENDINGS)}, got {got}; rename or convert it")
     if ending == ".parquet":
-        _parquet()
+        parquet_modules()
     return ending
 
 
@@ -104,25 +104,8 @@ def write_table(path: str | os.PathLike[str], columns: Sequence[str], values: Ar
     """
     ending = check_ending(path)
     names, rows = outgoing(path, columns, values)
-    # Through a symbolic link: os.replace would replace the link and leave the file behind it as it was.
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise DataError(f"{path}: expected an existing folder, found none at {target.parent}; create it first")
-    if target.is_dir():
-        raise DataError(f"{path}: expected the name of a file, got a folder; add a file name")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            _WRITERS[ending](file, names, rows)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error}; check free space and permissions") from error
-    finally:
-        # Still there only if something failed, an interrupt by keyboard included.
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with whole_file(Path(path)) as file:
+        _WRITERS[ending](file, names, rows)
 
 
 # ── NPZ ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,7 +185,8 @@ def _npz_faults(path: Path, what: str) -> Iterator[None]:
 # ── Parquet ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _parquet() -> tuple[Any, Any]:
+def parquet_modules() -> tuple[Any, Any]:
+    """pyarrow and its Parquet; MissingExtraError says how to get them."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -212,7 +196,7 @@ def _parquet() -> tuple[Any, Any]:
 
 
 def _read_parquet(path: Path, wanted: tuple[str, ...] | None) -> Table:
-    arrow, parquet = _parquet()
+    arrow, parquet = parquet_modules()
     types = arrow.types
     numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
     try:
@@ -255,7 +239,7 @@ def _npz_bytes(file: IO[bytes], names: tuple[str, ...], values: NDArray[np.float
 
 
 def _parquet_bytes(file: IO[bytes], names: tuple[str, ...], values: NDArray[np.float64]) -> None:
-    arrow, parquet = _parquet()
+    arrow, parquet = parquet_modules()
     parquet.write_table(arrow.table([arrow.array(column) for column in values.T], names=list(names)), file)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..numerics.seeds import seed_for
 from .archives import find_file, read_npz
+from .frames import Frame
 from .splits import Rows, Splits
 from .ties import Widths, tie_widths
 
@@ -120,6 +121,16 @@ def joint_splits(folder: Path | None, table: str, seed: int, *, rows: int | None
     columns = tuple(names[i] for i in kept)
     x, widths = _untied(values[:, kept], columns, table, seed)
     return _split(table, x, None, columns, (), seed, rows, _notes(table, about, about.copies, widths))
+
+
+def table_frame(folder: Path | None, table: str) -> Frame:
+    """A table as it is in the file, columns by name and nothing added to what repeats: the last one is the target.
+
+    Raises:
+        DataError: another table, no folder, no such file (says how to get it) or a damaged one.
+    """
+    _, names, values = _read(folder, table)
+    return Frame(names, tuple(np.ascontiguousarray(column) for column in values.T))
 
 
 def _read(folder: Path | None, table: str) -> tuple[_Table, tuple[str, ...], NDArray[np.float64]]:

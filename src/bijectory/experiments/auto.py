@@ -2,30 +2,75 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from ..data.archives import npz_faults
+from ..data.frame_files import FRAME_ENDINGS
+from ..data.kinds import Column
 from ..errors import DataError
 
-#: Endings of tables, which have no recipe yet.
-TABLES = (".csv", ".tsv", ".parquet")
+#: Where there are more axes than rows and columns, an array holds pictures.
+PICTURE_AXES = 3
 
 
 def recipe_for(data: Path) -> tuple[str, list[str]]:
-    """The name of the recipe for ``data`` and the knobs that hand it over: ``pictures`` for a folder of them or an .npz.
+    """The name of the recipe for ``data`` and the knobs that hand it over.
 
-    Raises DataError for nothing of that name, a table (there is no recipe for one yet), or any other file.
+    ``table`` for a file of a table (see `data.frame_files.read_frame`), a folder of Parquet files or an .npz of columns; ``pictures`` for
+    any other folder or .npz. Raises DataError for nothing of that name, or any other file.
     """
     if not data.exists():
         raise DataError(
-            f"{data}: expected a folder of pictures or an .npz of them, found nothing of that name; check the path"
+            f"{data}: expected a table, or a folder or .npz of pictures, found nothing of that name; check the path"
         )
-    if data.is_dir() or data.suffix.lower() == ".npz":
-        return "pictures", [f"data={data.resolve()}"]
-    if data.suffix.lower() in TABLES:
+    knobs = [f"data={data.resolve()}"]
+    if data.is_dir():
+        return ("table" if next(data.rglob("*.parquet"), None) is not None else "pictures"), knobs
+    name = data.name.lower()
+    if name.endswith(".npz"):
+        return ("table" if _axes(data) < PICTURE_AXES else "pictures"), knobs
+    if not name.endswith(FRAME_ENDINGS):
         raise DataError(
-            f"{data}: expected a folder of pictures or an .npz of them, got a table, for which there is no recipe yet; write one of your "
-            "own and train that: bijectory train ./mine.py"
+            f"{data}: expected a table ({', '.join(FRAME_ENDINGS)}), or a folder or .npz of pictures, got another file; convert the table, "
+            "or put the pictures into a folder and name that"
         )
-    raise DataError(
-        f"{data}: expected a folder of pictures or an .npz of them, got a file; put the pictures into a folder and name that"
-    )
+    return "table", knobs
+
+
+def _axes(path: Path) -> int:
+    """The most axes that an array of an archive has, by its head: no array is read."""
+    most = 0
+    with npz_faults(path, "the archive"), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                version = np.lib.format.read_magic(member)
+                head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                most = max(most, len(head(member)[0]))
+    return most
+
+
+class TableSize(NamedTuple):
+    """How large a model of a table is, and how it trains: what ``choose_table`` says by what the table is."""
+
+    hidden: int
+    blocks: int
+    components: int
+    knots: int
+    members: int
+    dropout: float
+    steps: int
+    batch: int
+    rate: float
+    weight_decay: float
+
+
+def choose_table(rows: int, columns: Sequence[Column], *, minutes: float) -> TableSize:
+    """The model of a table of so many training rows, and a training of at most so many minutes on two cores."""
+    if rows < 5_000:
+        return TableSize(64, 1, 4, 8, 4, 0.0, 400, 256, 4e-3, 0.1)
+    return TableSize(256, 2, 12, 32, 1, 0.0, 1_000, 512, 4e-3, 1e-2)

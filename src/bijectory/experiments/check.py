@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.base import BoundModel, EstimateModel, ExactModel
-from ..testing import Check, check_bound, check_estimate, check_exact
+from ..models.base import BoundModel, ColumnModel, EstimateModel, ExactModel
+from ..testing import Check, check_bound, check_columns, check_estimate, check_exact
 from .record import FORMAT
 from .use import load
 
@@ -27,6 +27,8 @@ def certify(path: Path, *, data: Path | None = None, recipe: Path | None = None)
         checks = check_bound(model, rows.x, context=context, seed=seed)
     elif isinstance(model, EstimateModel):
         checks = check_estimate(model, rows.x.double(), context=context, seed=seed)
+    elif isinstance(model, ColumnModel):
+        checks = check_columns(model, rows.x.double(), context, seed=seed)
     elif isinstance(model, ExactModel):
         checks = check_exact(model, rows.x.double(), context, seed=seed)
     else:

@@ -29,9 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.kinds import Column
 from ..errors import CheckpointError, NonFiniteError, RunError, RunExistsError, RunIncompleteError
 from ..evaluation.likelihood import bound_rows, estimate_rows, log_prob_rows
-from ..models.base import BoundModel, EstimateModel, ExactModel, SampleModel
+from ..models.base import BoundModel, ColumnModel, EstimateModel, ExactModel, SampleModel
 from ..training.checkpoint import read_tensors, unsound, unwritten, write_bytes, write_tensors
 from ..training.precision import set_precision
 from .json_files import bounded, read_json, without_nan, write_json
@@ -56,6 +57,8 @@ class Settings(msgspec.Struct):
     event_shape: list[int] = []
     context_dim: int = 0
     context_columns: list[str] = []
+    kinds: list[Column] = []
+    context_kinds: list[Column] = []
 
 
 class Run:
@@ -199,8 +202,10 @@ class Run:
         if (probe := _probe_name(model)) is not None:
             tensors[probe] = _probe(model, tensors)
         for name, tensor in tensors.items():
-            # A density may be 0 at a row, and its logarithm −inf: that is a number to compare with. NaN is none.
-            if bool(torch.isnan(tensor).any() if name == probe else not torch.isfinite(tensor).all()):
+            # A density may be 0 at a row, and its logarithm −inf: that is a number to compare with. NaN is none, but the mark of a gap in
+            # the rows of a typed table.
+            gaps = isinstance(model, ColumnModel) and name in ("probe.x", "probe.context")
+            if not gaps and bool(torch.isnan(tensor).any() if name == probe else not torch.isfinite(tensor).all()):
                 raise NonFiniteError(
                     f"{self.path}: {name} of step {step} is not finite; the weights were not saved, the training's last state is as it was"
                 )

@@ -121,8 +121,7 @@ def _train(
     if not resume and experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     splits = experiment.data(data, seed)
-    if splits.levels is None:
-        check_varies(splits.train.x, f"{splits.name} (train)", splits.columns)
+    check_varies(splits.train.x, f"{splits.name} (train)", splits.columns, splits.levels, splits.kinds)
     torch.manual_seed(seed)
     model = experiment.model(splits.schema).to(where)
     if say is not None and ranks.writes:
@@ -376,7 +375,7 @@ def _device(name: str) -> torch.device:
 
 def _on(splits: Splits, device: torch.device) -> Splits:
     def move(rows: Rows) -> Rows:
-        return Rows(*(None if t is None else t.to(device) for t in (rows.x, rows.context, rows.labels)))  # type: ignore[arg-type]
+        return Rows(*(None if t is None else t.to(device) for t in (rows.x, rows.context, rows.labels, rows.weights)))  # type: ignore[arg-type]
 
     return dataclasses.replace(
         splits, train=move(splits.train), validation=move(splits.validation), test=move(splits.test)

@@ -7,10 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from ..data.columns import listed
+from ..data.kinds import Column
 from ..data.splits import Schema, Splits, context_names
 from ..errors import InputError, ShapeError
 from ..evaluation.likelihood import bound_rows, estimate_rows, log_prob_rows
@@ -63,6 +65,8 @@ def load(path: Path, recipe: Path | None = None) -> Loaded:
         int(settings["context_dim"]),
         levels,
         context_columns(record),
+        # Runs of before typed tables say nothing of kinds.
+        *(msgspec.convert(settings.get(key, ()), tuple[Column, ...]) for key in ("kinds", "context_kinds")),
     )
     model = experiment.model(schema)
     step = record.load_weights(model)

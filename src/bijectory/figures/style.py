@@ -74,6 +74,16 @@ def new_square(theme: Theme, *, legend: bool = False, bar: bool = False) -> tupl
     return figure, _dressed(figure.add_axes((LEFT / WIDTH, below / height, SIDE / WIDTH, SIDE / height)), theme)
 
 
+def new_panels(theme: Theme, width: float, height: float, *boxes: tuple[float, float, float, float]) -> list[Axes]:
+    """Panels of one small figure, each (left, bottom, width, height) in inches; the figure is ``axes.figure``."""
+    figure = Figure(figsize=(width, height), facecolor=theme.paper)
+    FigureCanvasAgg(figure)
+    return [
+        _dressed(figure.add_axes((left / width, bottom / height, across / width, up / height)), theme)
+        for left, bottom, across, up in boxes
+    ]
+
+
 def new_sheet(theme: Theme, width: float, height: float, above: float = 0.0) -> tuple[Figure, Axes]:
     """A figure that is all panel, for pictures, but for ``above`` inches; it has no ticks and no frame."""
     figure = Figure(figsize=(width, height + above), facecolor=theme.paper)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..data.kinds import Column
 from ..distributions.base import Base
 from ..errors import InputError, ShapeError
 from ..transforms.base import Transform
@@ -112,6 +113,44 @@ class ExactModel(SampleModel):
     @abc.abstractmethod
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Exact joint log density in nats: (*batch, *event) -> (*batch)."""
+
+
+class ColumnModel(ExactModel):
+    """An exact density of rows of named columns, as a product of one conditional after the other, averaged over ``members``.
+
+    Rows are encoded, NaN where a value is missing; ``columns`` says of each column what it holds, ``order`` in which order they follow.
+    """
+
+    columns: tuple[Column, ...]
+    context_columns: tuple[Column, ...]
+    order: tuple[int, ...]
+
+    @abc.abstractmethod
+    def member_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The log density of each member alone, nats, (members, *batch); ``log_prob`` is that of their average."""
+
+    @abc.abstractmethod
+    def columns_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p(column | columns before it in ``order``) in nats, (*batch, columns); they add up to ``log_prob``."""
+
+    @abc.abstractmethod
+    def cdf(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The conditional probability below each column's value and up to it, twice (*batch, columns); equal for continuous values."""
+
+    @abc.abstractmethod
+    def sample_given(
+        self,
+        x: Tensor,
+        known: Tensor,
+        context: Tensor | None = None,
+        *,
+        complete: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Rows that agree with x where ``known``, and the logs of weights whose mean is p(known): (*batch, columns), (*batch).
+
+        With ``complete`` what is drawn is never missing.
+        """
 
 
 class LatentModel(LatentSampleModel, ExactModel):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .conv import Conv2d
 from .mlp import check_context, check_context_dim
-from .picture_net import PictureNet, channels_last
+from .picture_net import PictureNet
 
 
 class ConvNet(PictureNet):
@@ -69,8 +69,7 @@ class ConvNet(PictureNet):
             h = conv.initialise(h) if initialise else conv(h)
             if moved is not None and not layer:
                 h = h + moved
-            # In place: a convolution keeps its input for the gradient, not its output. Channels last again for pictures of one channel,
-            # whose layout tells a convolution nothing.
-            h = channels_last(torch.relu_(h))
+            # In place: a convolution keeps its input for the gradient, not its output.
+            h = torch.relu_(h)
         y = self.last.initialise(h) if initialise else self.last(h)
         return y if moved is None or len(self.hidden) else y + moved

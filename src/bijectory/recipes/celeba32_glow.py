@@ -13,7 +13,7 @@ from typing import Literal
 from ..data.images import celeba32_splits
 from ..experiments.recipe import Expect, Recipe
 from ..transforms.reversible import Memory
-from ._glow import Size, chosen, glow_recipe
+from ._glow import Size, glow_recipe
 from ._pictures import Training
 
 #: What a preset chooses where a knob is none: scales, steps of flow, filters, residual blocks, and how it trains.
@@ -63,24 +63,22 @@ def celeba32_glow(
     """
     return glow_recipe(
         celeba32_splits,
-        chosen(
-            PRESETS[preset],
-            scales=scales,
-            depth=depth,
-            hidden=hidden,
-            blocks=blocks,
-            steps=steps,
-            batch=batch,
-            rate=rate,
-            weight_decay=weight_decay,
-        ),
+        PRESETS[preset],
         shape=(3, 32, 32),
         levels=4,
-        alpha=alpha,
+        scales=scales,
+        depth=depth,
+        hidden=hidden,
+        blocks=blocks,
         coupling=coupling,
         mixing=mixing,
         multiscale=multiscale,
+        alpha=alpha,
         memory=memory,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        weight_decay=weight_decay,
         flips=flips,
         expect=Expect(
             metric="bits_per_dim",

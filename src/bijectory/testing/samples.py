@@ -166,6 +166,12 @@ def _uniform(part: Slice, generator: torch.Generator, draws: int, bound: float) 
     with torch.no_grad():
         z = model.encode(x, None if part.context is None else part.context.expand(draws, -1))
         u = model.latent_cdf(z).flatten(1)
+    return uniform_check("samples: latents", u, [f"latent {d}" for d in range(dim)], bound)
+
+
+def uniform_check(law: str, u: Tensor, names: list[str], bound: float) -> Check:
+    """Numbers (draws, dim) in [0, 1] are uniform in each dimension and uncorrelated between them."""
+    draws, dim = u.shape
     rank = torch.arange(1, draws + 1, dtype=torch.float64)[:, None] / draws
     ordered = u.sort(0).values
     distance = torch.maximum(rank - ordered, ordered - rank + 1 / draws).amax(0)
@@ -178,10 +184,10 @@ def _uniform(part: Slice, generator: torch.Generator, draws: int, bound: float) 
         tail = torch.special.log_ndtr(torch.tensor(-correlation * math.sqrt(draws), dtype=torch.float64))
         log_p = _smaller(log_p, math.log(dim * (dim - 1)) + float(tail))
     note = (
-        f"−log10 p, for all dimensions together: farthest from uniform is latent {farthest}, by {float(distance[farthest]):.4f}; "
+        f"−log10 p, for all dimensions together: farthest from uniform is {names[farthest]}, by {float(distance[farthest]):.4f}; "
         f"largest correlation {correlation:.4f}; {draws} samples"
     )
-    return at_most("samples: latents", surprise(log_p), bound, note)
+    return at_most(law, surprise(log_p), bound, note)
 
 
 def sample_moments(

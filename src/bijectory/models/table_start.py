@@ -1,0 +1,70 @@
+"""Where a table's model starts: at least squares, each number a line of what stands before it, with the residuals' own distribution."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..nets.masked_resnet import MaskedResNet
+from .table import SCALE_MIDDLE, SCALE_REACH, TableModel
+
+#: Ridge of the least squares, in rows: as if so many rows more had said that nothing depends on anything.
+RIDGE = 1.0
+#: No logistic starts narrower than this share of the column's deviation.
+NARROWEST = 0.02
+
+
+def start_linear(model: TableModel, x: Tensor, context: Tensor | None = None) -> None:
+    """Set the direct connections so that the places of a value's logistics follow a ridge regression on the columns before it.
+
+        loc_k = S r(x_before, c) + b_k,   S by least squares of t, b_k the residuals' quantiles
+
+    r is what the network reads. Called after ``initialise``; the network's own part stays at zero. For jointly Gaussian columns the model
+    is then theirs, but for the shape of a mixture of logistics: few rows cannot teach that from a start at independence. ``x`` (rows,
+    columns) and ``context`` are encoded training rows.
+    """
+    values, lines = model.values, len(model.values.lines)
+    with torch.no_grad():
+        seen = values.see(x, torch.float64)
+        read = values.reads(seen).double()
+        degrees = [model.order.index(i) + 1 for i in values.read_columns()]
+        if model.given is not None and context is not None:
+            other = model.given.reads(model.given.see(context, torch.float64)).double()
+            read, degrees = torch.cat([other, read], -1), [0] * other.shape[-1] + degrees
+        degree = torch.tensor(degrees)
+        for j in range(lines):
+            here = seen.present[:, j]
+            before = (degree <= model.order.index(values.lines[j])).nonzero().flatten()
+            if not bool(here.any()):
+                continue
+            t, design = seen.t[here, j].double(), read[here][:, before]
+            middle, mean = t.mean(), design.mean(0)
+            slope = _ridge(design - mean, t - middle)
+            rest = t - design @ slope
+            places = (torch.arange(model.components, dtype=torch.float64) + 0.5) / model.components
+            loc = torch.quantile(rest[:1_000_000], places)
+            gap = ((loc[-1] - loc[0]) / model.components).clamp_min(NARROWEST)
+            raw = SCALE_REACH * torch.atanh((torch.log(gap) - SCALE_MIDDLE) / SCALE_REACH)
+            _set(model, j, before, slope, loc, raw)
+
+
+def _ridge(design: Tensor, t: Tensor) -> Tensor:
+    if not design.shape[1]:
+        return design.new_zeros(0)
+    gram = design.T @ design + RIDGE * torch.eye(design.shape[1], dtype=design.dtype)
+    return torch.linalg.solve(gram, design.T @ t)
+
+
+def _set(model: TableModel, j: int, before: Tensor, slope: Tensor, loc: Tensor, raw: Tensor) -> None:
+    """Put the line of the j-th value into every member."""
+    k = model.components
+    first = model.state_outputs + 3 * k * j
+    for net in model.nets:
+        last = cast("MaskedResNet", net).last
+        columns = last.weight.shape[1] - cast("MaskedResNet", net).first.weight.shape[1] + before
+        rows = torch.arange(first + k, first + 2 * k)
+        last.weight[rows[:, None], columns[None, :]] = slope.to(last.weight.dtype).expand(k, -1)
+        last.bias[first + k : first + 2 * k] = loc.to(last.bias.dtype)
+        last.bias[first + 2 * k : first + 3 * k] = raw.to(last.bias.dtype)
