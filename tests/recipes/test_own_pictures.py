@@ -157,15 +157,25 @@ def test_knobs_that_make_no_sense(tmp_path: Path) -> None:
 
 
 def test_the_recipe_for_what_a_person_has(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("a\n1\n")
     (tmp_path / "a.png").write_bytes(b"")
-    (tmp_path / "x.npz").write_bytes(b"")
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 4, 4), np.uint8), labels=np.zeros(2))
     assert recipe_for(tmp_path) == ("pictures", [f"data={tmp_path}"])
     assert recipe_for(tmp_path / "x.npz") == ("pictures", [f"data={tmp_path / 'x.npz'}"])
+    for name in ("rows.csv", "rows.CSV.gz", "rows.tsv", "rows.parquet"):
+        (tmp_path / name).write_text("a\n1\n")
+        assert recipe_for(tmp_path / name) == ("table", [f"data={tmp_path / name}"])
+    np.savez(tmp_path / "matrix.npz", x=np.zeros((5, 2)), columns=np.array(["a", "b"]))
+    np.savez(tmp_path / "columns.npz", age=np.zeros(5), town=np.array(["Rome"] * 5))
+    assert recipe_for(tmp_path / "matrix.npz")[0] == recipe_for(tmp_path / "columns.npz")[0] == "table"
+    parts = tmp_path / "parts" / "year=1990"
+    parts.mkdir(parents=True)
+    (parts / "a.parquet").write_bytes(b"")
+    assert recipe_for(tmp_path / "parts") == ("table", [f"data={tmp_path / 'parts'}"])
+    (tmp_path / "broken.npz").write_bytes(b"PK")
     for name, why in (
-        ("rows.csv", "got a table"),
         ("a.png", "put the pictures into a folder"),
         ("none", "found nothing"),
+        ("broken.npz", "truncated or damaged"),
     ):
         with pytest.raises(DataError, match=why):
             recipe_for(tmp_path / name)

@@ -13,6 +13,7 @@ from ..data.splits import Schema, Splits
 from ..data.typed_splits import table_splits
 from ..data.typed_tables import GENERATED_KINDS, generated_frame
 from ..errors import InputError
+from ..evaluation.tables import TablePictures
 from ..experiments.auto import TableSize
 from ..experiments.recipe import Expect, Recipe
 from ..models.table import TableModel
@@ -74,6 +75,7 @@ def typed_recipe(
             average=1 - AVERAGED / max(plan.steps, 2 * AVERAGED),
         ),
         budget=Budget(steps=plan.steps, batch=plan.batch),
+        evaluators=lambda model, splits: [TablePictures(model, splits, small=smoke)],
         looks=20,
         expect=None if smoke else expect,
     )

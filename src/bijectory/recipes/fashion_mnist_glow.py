@@ -21,6 +21,9 @@ fashion_mnist_glow = mnist_sized(
         source="Glow on Fashion-MNIST in Nalisnick et al. 2019 (arXiv:1810.09136), read off their figures: about 2.96",
         hardware="one accelerator (preset=gpu)",
         minutes=8,
-        measured="not measured",
+        measured=(
+            "preset=cpu: 3.2683 ± 0.0085 bits/dim, one draw; 3.2519 ± 0.0085 with four (bijectory train fashion_mnist_glow, one thread beside "
+            "other work, 5 minutes); preset=gpu not measured"
+        ),
     ),
 )
