@@ -6,7 +6,8 @@
 A table of ten columns of all kinds (`data.typed_tables.generated_frame`) is written as Parquet, and `bijectory score` of it to Parquet is
 timed in a process of its own, whose peak of memory is that of reading, encoding, scoring and writing. Beside it, turn by turn in one
 process, the same work on some of the rows (``--raw``) and `log_prob` alone on the encoded matrix of these rows, which lies in memory, in
-pieces of the same size. The model has the size that `bijectory fit` takes for such a table; its training is cut short, which changes no time.
+pieces of the same size. The model has the size that `bijectory fit` takes for such a table; its training is cut short, which changes no
+time.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ def paces(run: Path, table: Path, output: Path, rounds: int) -> dict[str, list[f
 
     from bijectory.data.frame_files import write_frames
     from bijectory.evaluation.likelihood import log_prob_rows
+    from bijectory.experiments.answers import score_typed
     from bijectory.experiments.queries import PASS
-    from bijectory.experiments.typed import Reading, load_typed, read_typed, score_typed
+    from bijectory.experiments.typed import Reading, load_typed, read_typed
 
     loaded, model = load_typed(run)
     x = torch.cat([part.x for part in read_typed(loaded, table, Reading())])

@@ -62,6 +62,7 @@ _ROOMS = {
     "Residual": "transforms.residual",
     "Rotate": "transforms.circular",
     "SampleModel": "models.base",
+    "Scorer": "experiments.scorer",
     "Shift": "transforms.elementwise",
     "ShiftFirst": "transforms.elementwise",
     "Sigmoid": "transforms.elementwise",
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from .distributions.student import StudentT
     from .distributions.uniform import Uniform
     from .errors import BijectoryError
+    from .experiments.scorer import Scorer
     from .models.base import BoundModel, EstimateModel, ExactModel, IntegerModel, SampleModel
     from .models.conditional import standardised_context
     from .models.estimated import EstimatedFlow

@@ -15,7 +15,7 @@ ActNorm Affine Angles Autoregressive BijectoryError BlockAutoregressive BoundMod
 Checkerboard CircularSpline Composed Conditioned ConstantAffine Continuous Conv1x1 ConvNet Coupling DiagonalScale
 Embedded EstimateModel EstimatedFlow ExactModel Exp FactorOut Flow FlowBase Householder IntegerModel Inverse LULinear
 LeftRight LipschitzMLP Logistic MADE MLP Mixture MixtureCDF Normal Orthogonal Partition Permute Planar Quantised
-Radial RationalQuadraticSpline ResNet Residual Rotate SampleModel Shift ShiftFirst Sigmoid SigmoidAffine Softplus
+Radial RationalQuadraticSpline ResNet Residual Rotate SampleModel Scorer Shift ShiftFirst Sigmoid SigmoidAffine Softplus
 Squeeze Standardise StandardisedContext StudentT Subgrid Sylvester TimeMLP TopBottom Transform Uniform as_distribution
 bnaf channel_autoregressive ffjord flowpp from_nflows from_zuko glow iaf initialise logit maf mixture_cdf naf nice
 nice_image nsf planar radial realnvp realnvp_image realnvp_multiscale residual_flow residuals set_memory set_sampling
@@ -28,8 +28,9 @@ OPTIONS = {
     "train": ["recipe", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard", "--data"],
     "fit": ["data", "knobs", "--run", "--resume", "--seed", "--device", "--tensorboard"],
     "evaluate": ["run", "--json", "--data", "--recipe"],
-    "sample": ["run", "-n", "-o", "--seed", "--context", "--recipe"],
-    "score": ["run", "data", "-o", "--order", "--json", "--skip-bad", "--recipe"],
+    "sample": ["run", "-n", "-o", "--seed", "--context", "--given", "--recipe"],
+    "score": ["run", "data", "-o", "--order", "--given", "--draws", "--json", "--skip-bad", "--recipe"],
+    "impute": ["run", "data", "-o", "--draws", "--seed", "--json", "--skip-bad", "--recipe"],
     "interpolate": ["run", "first", "second", "-o", "--steps", "--json", "--recipe"],
     "encode": ["run", "data", "-o", "--skip-bad", "--recipe"],
     "decode": ["run", "latents", "-o", "--recipe"],

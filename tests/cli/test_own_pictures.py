@@ -251,7 +251,7 @@ def test_folders_that_cannot_be_fitted(command: Command, own: Path, tmp_path: Pa
 def test_what_fit_cannot_be_given(command: Command, own: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a\n1\n")
     for words, expected in (
-        ([tmp_path / "rows.csv"], ["rows.csv", "a table, for which there is no recipe yet"]),
+        ([tmp_path / "rows.csv"], ["rows.csv", "at least 10 rows"]),
         ([tmp_path / "nothing"], ["nothing", "found nothing of that name"]),
         ([own / "00.png"], ["00.png", "put the pictures into a folder"]),
         ([own, "sise=32"], ["sise", "did you mean 'size'"]),

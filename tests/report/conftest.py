@@ -1,4 +1,4 @@
-"""Runs to make pages of: a smoke run in the plane, one on the line and one on pictures, each trained once for all tests of the folder."""
+"""Runs to make pages of: a smoke run in the plane, on the line, on pictures and on a table, each trained once for all of the folder."""
 
 from __future__ import annotations
 
@@ -120,6 +120,15 @@ def trained_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ImportError:
         tensorboard = None
     path = train(str(folder / "pictures.py"), run=folder / "run", tensorboard=tensorboard is not None)
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished smoke run on a typed table, without a certificate; not to be changed."""
+    torch.set_num_threads(1)
+    path = train("table", assignments=["smoke=true"], run=tmp_path_factory.mktemp("table") / "table")
     assert path is not None
     return path
 

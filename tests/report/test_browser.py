@@ -20,12 +20,19 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-
 
 
 @pytest.fixture(scope="module")
-def address(trained: Path, trained_line: Path, trained_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def address(
+    trained: Path,
+    trained_line: Path,
+    trained_pictures: Path,
+    trained_table: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     folder = tmp_path_factory.mktemp("page")
     runs = [Path(shutil.copytree(run, folder / name)) for name, run in (("plane", trained), ("line", trained_line))]
     runs.append(Path(shutil.copytree(runs[0], folder / "a_second_run_of_a_long_name_that_has_to_fit_a_phone_somehow")))
     shutil.rmtree(runs[-1] / "arrays")
     runs += [Path(shutil.copytree(trained_pictures, folder / name)) for name in ("pictures", "pictures_again")]
+    runs.append(Path(shutil.copytree(trained_table, folder / "table")))
     return write_report(runs, folder / "report.html").as_uri()
 
 

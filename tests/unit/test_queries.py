@@ -126,18 +126,30 @@ def test_gaps_are_filled_by_the_conditionals_frequencies(members: int) -> None:
         assert float(((shares(filled.rows[0], among) - expected).abs() / error).max()) < 4.5
 
 
+def test_later_gaps_weigh_with_not_being_one() -> None:
+    model = shaken(WORDS)
+    with torch.no_grad():
+        # b is missing more often the more of it hangs on a: draws of a that nearly always lose b are rare among whole rows.
+        model.nets[0].last.weight *= 4  # type: ignore[operator, union-attr]
+    among = every_row((0.0, 1.0), (0.0, 1.0, 2.0), (1.0,))
+    expected = table_of(model, among)
+    filled = fill(model, torch.tensor([[NAN, NAN, 1.0]] * 12_000, dtype=torch.float64), generator=seeded())
+    # Standard errors are 0.004, and 64 candidates are not infinitely many; without these weights 0.031 is missing.
+    torch.testing.assert_close(shares(filled.rows[0], among), expected / expected.sum(), rtol=0, atol=0.02)
+
+
 def test_one_gap_behind_all_else_is_filled_exactly() -> None:
     columns = [*WORDS[::-1]]
-    row = torch.tensor([[1.0, 2.0, NAN], [1.0, NAN, 0.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    row = torch.tensor([[1.0, 2.0, NAN], [1.0, NAN, 0.0], [0.0, 1.0, 1.0], [1.0, NAN, NAN]], dtype=torch.float64)
     filled = fill(shaken(columns), row, draws=5, generator=seeded())
-    assert filled.rows.shape == (5, 3, 3) and not bool(torch.isnan(filled.rows).any())
-    assert filled.candidates.tolist() == [5, 5 * queries.CANDIDATES, 0]
+    assert filled.rows.shape == (5, 4, 3) and not bool(torch.isnan(filled.rows).any())
+    assert filled.candidates.tolist() == [5, 5 * queries.CANDIDATES, 0, 5 * queries.CANDIDATES]
     assert filled.effective[0] == pytest.approx(5)
     # What was there is as it was.
     kept = ~torch.isnan(row)
     assert torch.equal(filled.rows[:, kept], row[kept].expand(5, -1))
     # Of an average the first draws are no draws of it: its members weigh.
-    assert fill(shaken(columns, members=2), row, generator=seeded()).candidates.tolist() == [64, 64, 0]
+    assert fill(shaken(columns, members=2), row, generator=seeded()).candidates.tolist() == [64, 64, 0, 64]
 
 
 def test_copies_and_constants_stand_in_nobodys_way() -> None:

@@ -23,12 +23,17 @@ def fit(
     device: str,
     tensorboard: bool,
 ) -> None:
-    """Train a model on DATA of your own: a folder of pictures, or an .npz of them. Exit code 1 where a law fails.
+    """Train a model on DATA of your own: a table, or pictures. Exit code 1 where a law fails.
 
-    It is the recipe `pictures` with data=DATA, whose knobs `bijectory show pictures` lists; size, levels, model and budget are chosen by
-    what is there, and said.
+    A table is a .csv or .tsv (also packed as .gz), a .parquet or a folder of them, or an .npz of columns; numbers, counts, words and gaps
+    stay what they are, and the model is the joint density of its rows. It is the recipe `table` with data=DATA. Pictures are a folder of
+    files, or an .npz of integers: the recipe `pictures`. What is chosen by what is there (kinds of columns, size, model, budget) is said,
+    and can be said otherwise by knobs: `bijectory show table`, `bijectory show pictures`.
 
     \b
+    bijectory fit people.csv
+    bijectory fit people.csv kinds="hour=circular(0,24), id=ignore" order=age,sex minutes=1 --run runs/people
+    bijectory fit people/                                  a folder of Parquet files
     bijectory fit holidays/
     bijectory fit holidays/ size=32 bits=5 minutes=20 skip=true --run runs/holidays
     bijectory fit holidays/ --run runs/holidays --resume

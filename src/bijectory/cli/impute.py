@@ -12,7 +12,7 @@ from .options import json_option, recipe_option, run_argument, skip_option
 from .tables import handed, told_rows
 
 if TYPE_CHECKING:
-    from ..experiments.typed import Filling
+    from ..experiments.answers import Filling
 
 
 @click.command()
@@ -56,7 +56,7 @@ def impute(
     """
     from ..data.tables import check_ending
     from ..errors import InputError
-    from ..experiments.typed import Filling, impute_typed
+    from ..experiments.answers import Filling, impute_typed
 
     if as_json and output is not None:
         raise InputError(f"--json prints the rows, and -o {output} writes them; choose one")

@@ -56,6 +56,19 @@ class _Verbs(click.Group):
             raise click.UsageError(f"there is no verb {args[0]!r}; {hint}verbs: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        # Click would leave with 1 where the reader of a pipe left, which is what a certificate that fails leaves with.
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _unheard()
+
+
+def _unheard() -> int:
+    """The reader of a pipe (head, less) left: nothing is wrong, and Python must not complain while closing stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
 
 @click.group(
     cls=_Verbs, commands=VERBS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -100,7 +113,5 @@ def main() -> None:
         click.echo("bijectory: interrupted", err=True)
         code = 130
     except BrokenPipeError:
-        # The reader of a pipe (head, less) left: nothing is wrong, and Python must not complain while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _unheard()
     sys.exit(code if isinstance(code, int) else 0)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import recipe_option, run_argument
 from .tables import handed
+
+if TYPE_CHECKING:
+    from ..experiments.answers import Sampled
 
 
 @click.command()
@@ -36,7 +40,7 @@ from .tables import handed
     "--given",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Of a typed table: draw the other columns given this value; may be repeated. Exact where the run's order begins with these "
+    help="Draw the other columns given this value; may be repeated. Exact where the order of a typed table's run begins with these "
     "columns, else chosen by weights, and how well is said.",
 )
 @recipe_option
@@ -68,6 +72,7 @@ def sample(
     from ..experiments.record import Run
     from ..experiments.typed import is_typed
     from ..experiments.use import sample as sample_run
+    from ..experiments.vector_queries import sample_vector
 
     if output is not None and output.suffix.lower() != ".png":
         check_ending(output)
@@ -75,10 +80,17 @@ def sample(
     if is_typed(record):
         _typed(run, count or (1000 if context_file is None else 1), output, seed, context_file, given, recipe)
         return
+    if given and picture_shape(record) is None:
+        if output is not None:
+            check_ending(output)
+        if context_file is not None:
+            raise InputError(
+                f"--given and --context: {run} is on plain rows, where only one of them works; leave --context out"
+            )
+        _asked(sample_vector(run, count or 1000, given=assigned(given), seed=seed, recipe=recipe), output)
+        return
     if given:
-        raise InputError(
-            f"--given is for runs on typed tables (bijectory fit data.csv), and {run} is none; leave it out"
-        )
+        raise InputError(f"--given is for runs on rows, and {run} is one on pictures; leave it out")
     context = read_context(record, context_file)
     if picture_shape(record) is not None:
         if output is None:
@@ -112,22 +124,30 @@ def _typed(
     recipe: Path | None,
 ) -> None:
     from ..data.tables import check_ending
-    from ..experiments.typed import sample_typed
+    from ..experiments.answers import sample_typed
 
     if output is not None:
         check_ending(output)
     drawn = sample_typed(run, count, given=assigned(given), context=context, seed=seed, recipe=recipe)
+    if given:
+        _asked(drawn, output)
+    else:
+        handed([drawn.frame], output)
+
+
+def _asked(drawn: Sampled, output: Path | None) -> None:
+    """Draws given values, and on standard error how good they are."""
     handed([drawn.frame], output)
-    if given and drawn.kind == "exact":
+    rows = len(drawn.frame)
+    if drawn.kind == "exact":
         click.echo("bijectory: exact: the run's order begins with what is given", err=True)
-    elif given:
-        rows = len(drawn.frame)
-        click.echo(
-            f"bijectory: estimate: {rows:,} rows chosen by weight among {drawn.candidates:,}, whose effective sample size is "
-            f"{drawn.effective:,.0f}"
-            + (f"; too few for {rows:,} rows: many of them are the same" if drawn.effective < rows / 10 else ""),
-            err=True,
-        )
+        return
+    few = f"; too few for {rows:,} rows: many of them are the same" if drawn.effective < rows / 10 else ""
+    click.echo(
+        f"bijectory: estimate: {rows:,} rows chosen by weight among {drawn.candidates:,}, whose effective sample size is "
+        f"{drawn.effective:,.0f}{few}",
+        err=True,
+    )
 
 
 def assigned(given: tuple[str, ...]) -> dict[str, str]:

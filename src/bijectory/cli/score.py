@@ -29,7 +29,7 @@ from .tables import handed, told, told_ignored, told_rows
 @click.option(
     "--given",
     metavar="NAME,…",
-    help="Of a typed table: score the other columns given these. Exact where the run's order begins with them, else an estimate.",
+    help="Of rows: score the other columns given these. Exact where the order of a typed table's run begins with them, else an estimate.",
 )
 @click.option(
     "--draws",
@@ -57,7 +57,7 @@ def score(
     Pictures are a folder, a file or an .npz of them, prepared as those the model was trained on; those that cost most bits come first. For
     rows, DATA holds the model's columns and, for a conditional model, those that it is conditional on, all found by their names; one row
     out for each row in, in its order. Of a run of `bijectory fit data.csv`, DATA may also be a .tsv, either packed as .gz, or a folder of
-    Parquet files, of any length: it is read and scored bit by bit. With --skip-bad or --order unusual a column `row` numbers the rows.
+    Parquet files, of any length: it is read and scored chunk by chunk. With --skip-bad or --order unusual a column `row` numbers the rows.
 
     \b
     bijectory score runs/holidays new/ | head                          the most unusual pictures
@@ -75,21 +75,19 @@ def score(
     if as_json and output is not None:
         raise InputError(f"--json prints the scores, and -o {output} writes them; choose one")
     record = Run.open(run)
+    names = [] if given is None else [name.strip() for name in given.split(",")]
     if is_typed(record):
-        names = [] if given is None else [name.strip() for name in given.split(",")]
         _typed(run, data, output, order or "file", names, draws, as_json, skip_bad, recipe)
-    elif given is not None:
-        raise InputError(
-            f"--given is for runs on typed tables (bijectory fit data.csv), and {run} is none; leave it out"
-        )
     elif picture_shape(record) is not None:
+        if names:
+            raise InputError(f"--given is for runs on rows, and {run} is one on pictures; leave it out")
         _pictures(run, data, output, order or "unusual", as_json, skip_bad, recipe)
     elif order == "unusual" or skip_bad:
         raise InputError(
             f"--order unusual and --skip-bad are for pictures and typed tables, and {run} is a run on plain rows; leave them out"
         )
     else:
-        _rows(run, data, output, as_json, recipe)
+        _rows(run, data, output, names, draws, as_json, recipe)
 
 
 def _typed(
@@ -104,7 +102,8 @@ def _typed(
     recipe: Path | None,
 ) -> None:
     from ..data.tables import check_ending
-    from ..experiments.typed import Reading, score_typed, unusual_first
+    from ..experiments.answers import score_typed, unusual_first
+    from ..experiments.typed import Reading
 
     if output is not None:
         check_ending(output)
@@ -143,21 +142,28 @@ def _pictures(
     click.echo(f"bijectory: {len(bits.values):,} pictures, {first}", err=True)
 
 
-def _rows(run: Path, data: Path, output: Path | None, as_json: bool, recipe: Path | None) -> None:
+def _rows(
+    run: Path, data: Path, output: Path | None, given: list[str], draws: int, as_json: bool, recipe: Path | None
+) -> None:
     from ..data.tables import check_ending, write_csv, write_table
     from ..experiments.files import read_rows
     from ..experiments.json_files import without_nan
     from ..experiments.record import Run
     from ..experiments.use import score as score_run
+    from ..experiments.vector_queries import score_vector
 
     if output is not None:
         check_ending(output)
     rows = read_rows(Run.open(run), data)
     told_ignored(data, rows.ignored)
-    name, values = score_run(run, rows.x, context=rows.context, recipe=recipe)
-    if as_json:
-        click.echo(json.dumps(without_nan([{name: float(value)} for value in values]), indent=2))
-    elif output is None:
-        write_csv(sys.stdout, (name,), values[:, None])
+    if given:
+        names, values = score_vector(run, rows.x, given=given, draws=draws, recipe=recipe)
     else:
-        write_table(output, (name,), values[:, None])
+        name, found = score_run(run, rows.x, context=rows.context, recipe=recipe)
+        names, values = (name,), found[:, None]
+    if as_json:
+        click.echo(json.dumps(without_nan([dict(zip(names, row, strict=True)) for row in values.tolist()]), indent=2))
+    elif output is None:
+        write_csv(sys.stdout, names, values)
+    else:
+        write_table(output, names, values)

@@ -1,4 +1,4 @@
-"""Rows that a table's density finds unlikely, in scikit-learn's grammar."""
+"""Rows that a table's density finds surprising, in scikit-learn's grammar."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
@@ -15,13 +16,22 @@ from ..data.encoding import encode
 from ..data.frames import Frame
 from ..data.kinds import Column
 from ..errors import InputError
-from .typed import TypedEstimator, encoded, nats
+from .typed import TypedEstimator, encoded
+
+#: Nats added to each column's scale: of a column whose log p hardly varies, a tenth of a nat less is no surprise yet.
+LEAST = 0.1
+#: Medians are taken over at most so many training rows, and rows are scored so many at once.
+MOST, CHUNK = 20_000, 16_384
 
 
 class FlowAnomaly(OutlierMixin, TypedEstimator):
-    """Anomalies of a table: rows whose log density is low.
+    """Anomalies of a table: rows in which columns are less likely than they usually are, given the columns before them.
 
-        decision_function(row) = log p(row) − offset_,   an anomaly where it is below 0
+        score(row) = −Σ_i max(0, (m_i − log p(x_i | x_before)) / s_i),   decision_function(row) = score(row) − offset_
+
+    with m_i the median of log p(x_i | x_before) over the training rows and s_i their median absolute deviation, times 1.4826 as for a
+    standard deviation, plus 0.1 nats. An anomaly is where decision_function is below 0. The log density itself (``FlowDensity``) adds
+    nats of columns as they are: one whose density varies much between ordinary rows then drowns the others.
 
     The grammar is ``IsolationForest``'s. A word that no training row had, or a number that a column cannot hold, counts as a missing value,
     which is unlikely where training rows had none: every row has a finite score.
@@ -74,7 +84,11 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         kinds = [dataclasses.replace(kind, gaps=True) for kind in found if kind.of is None]
         known = weights > 0
         self._train(kinds, encode(frame.select(np.flatnonzero(known)), kinds, source="X").matrix, weights[known])
-        scores, weights = self._scores(frame)[known], weights[known]
+        terms, weights = self._terms(frame.select(np.flatnonzero(known))), weights[known]
+        some = np.linspace(0, len(terms) - 1, min(len(terms), MOST)).astype(int)
+        self.middle_ = _median(terms[some], weights[some])
+        self.scale_ = 1.4826 * _median(np.abs(terms[some] - self.middle_), weights[some]) + LEAST
+        scores = self._surprise(terms)
         if share == "auto":
             low, high = np.quantile(scores, [0.25, 0.75], weights=weights, method="inverted_cdf")
             self.offset_ = float(low - 1.5 * (high - low))
@@ -83,9 +97,9 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """log p of each row in nats, (rows,): the lower, the more anomalous."""
+        """Each row's score, at most 0, (rows,): the lower, the more anomalous."""
         check_is_fitted(self)
-        return self._scores(self._frame(X, reset=False))
+        return self._surprise(self._terms(self._frame(X, reset=False)))
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """``score_samples`` less ``offset_``: below 0 for anomalies."""
@@ -95,12 +109,23 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         """−1 for anomalies, 1 for others."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _scores(self, frame: Frame) -> NDArray[np.float64]:
+    def _surprise(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -np.maximum((self.middle_ - terms) / self.scale_, 0).sum(1)
+
+    def _terms(self, frame: Frame) -> NDArray[np.float64]:
+        """log p of each column given those before it, (rows, columns)."""
         matrix = np.full((len(frame), len(self.kinds_)), np.nan)
         for i, kind in enumerate(self.kinds_):
             values, kept = encoded(frame, [kind])
             matrix[kept, i] = values[:, 0]
-        return nats(self.model_, matrix)
+        with torch.inference_mode():
+            parts = [self.model_.columns_log_prob(rows) for rows in torch.from_numpy(matrix).split(CHUNK)]
+        return torch.cat(parts).numpy()
+
+
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weighted median of each column, (rows, columns) -> (columns)."""
+    return np.array([np.quantile(v, 0.5, weights=weights, method="inverted_cdf") for v in values.T])
 
 
 def _below(scores: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:

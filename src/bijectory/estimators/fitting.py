@@ -15,7 +15,6 @@ from ..data.splits import Rows
 from ..evaluation.likelihood import Score, log_prob_rows
 from ..experiments.auto import TableSize
 from ..models.table import TableModel
-from ..models.table_start import start_linear
 from ..numerics.seeds import generator_for
 from ..training.best import KeepBest
 from ..training.fit import Averaged, Budget, fit
@@ -28,8 +27,6 @@ SPARED = 40
 HELD, MOST_HELD = 0.15, 5_000
 #: Looks at the held rows, and how many of them without a new best end a member's training.
 LOOKS, PATIENCE = 40, 8
-#: Tables of at most so many rows are trained on all of them at every step.
-WHOLE = 2_000
 #: Weights are averaged over about this share of the steps.
 AVERAGED = 0.05
 
@@ -97,7 +94,6 @@ def train_table(
                 torch.manual_seed(generator_for(seed, "member", member).initial_seed())
                 alone = made(columns, context_columns, size, 1)
                 alone.initialise(rows.x, rows.context)
-                start_linear(alone, rows.x, rows.context)
                 steps += _train(alone, rows, _held(order, member, size.members), size, seed + member)
             model.nets[member].load_state_dict(alone.nets[0].state_dict())
     return model.double().eval(), steps
@@ -152,7 +148,7 @@ def _train(model: TableModel, rows: Rows, held: Tensor, size: TableSize, seed: i
         return "held rows" if steps - best.step > PATIENCE * every else None
 
     model.train()
-    batch = len(train) if len(train) <= WHOLE else size.batch
+    batch = min(len(train), size.batch)
     state = fit(
         updates,
         Shuffled(train, batch, seed),

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.kinds import Column
+from .marginals import axis_of
 
 Floats = NDArray[np.float64]
 
+#: What is shown: pairs, points of each, columns of a matrix; and values that a column must have to stand in a pair.
+PAIRS, POINTS, MATRIX, DISTINCT = 8, 1200, 24, 4
 #: Rows that two columns must have in common, parts that numbers are cut into beside words, and words that are told apart.
 LEAST, PARTS, WORDS = 10, 5, 8
 
@@ -24,7 +27,7 @@ def spearman(x: Floats, y: Floats) -> float:
     >>> spearman(np.arange(20.0), -np.arange(20.0) ** 3)
     -1.0
     """
-    here = ~(np.isnan(x) | np.isnan(y))
+    here = ~np.isnan(x) & ~np.isnan(y)
     return _linear(ranks(x[here]), ranks(y[here])) if here.sum() >= LEAST else math.nan
 
 
@@ -60,6 +63,53 @@ def cramers_v(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
     return math.sqrt(min(1.0, max(0.0, phi) / most)) if most > 0 else 0.0
 
 
+def pairs(sets: Sequence[Floats], columns: Sequence[Column], given: int) -> dict[str, NDArray[np.generic]] | None:
+    """The arrays of ``table_pairs`` (see tables.py): the columns of numbers with the largest |ρ| on the held-out rows, None without any.
+
+    ``sets`` are held-out rows, samples and training rows, each (rows, columns); two of the first ``given`` columns make no pair.
+    """
+    held, drawn, _ = sets
+    numbers = [
+        i
+        for i, column in enumerate(columns)
+        if not column.coded and len(np.unique(held[~np.isnan(held[:, i]), i])) >= DISTINCT
+    ]
+    # The first few, roughly, in their true order.
+    likely = [(numbers[i], numbers[j]) for i, j in strongest(roughly(held[:, numbers]))] if len(numbers) > 1 else []
+    rated = [(i, j, spearman(held[:, i], held[:, j])) for i, j in likely if j >= given][: 4 * PAIRS]
+    best = sorted((pair for pair in rated if np.isfinite(pair[2])), key=lambda pair: -abs(pair[2]))[:PAIRS]
+    if not best:
+        return None
+    used = sorted({i for pair in best for i in pair[:2]})
+    axes = [axis_of(columns[i], held[:, i]) for i in used]
+    return {
+        "name": np.array([columns[i].name for i in used]),
+        "axis": np.array(["linear" if np.isnan(axis.knee) else "log" for axis in axes]),
+        "knee": np.array([axis.knee for axis in axes]),
+        "low": np.array([axis.low for axis in axes]),
+        "high": np.array([axis.high for axis in axes]),
+        "pair": np.array([[used.index(i), used.index(j)] for i, j, _ in best]),
+        "rho": np.array([[rho, spearman(drawn[:, i], drawn[:, j])] for i, j, rho in best]),
+        "data": held[:POINTS, used],
+        "samples": drawn[:POINTS, used],
+    }
+
+
+def correlations(sets: Sequence[Floats], columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
+    """The arrays of ``table_correlations`` (see tables.py) of held-out rows, samples and training rows, each (rows, columns)."""
+    shown = list(range(len(columns)))
+    if len(shown) > MATRIX:
+        ranked = dict.fromkeys(i for pair in strongest(roughly(sets[0])) for i in pair)
+        shown = sorted(list(ranked)[:MATRIX])
+    chosen = [columns[i] for i in shown]
+    return {
+        "name": np.array([column.name for column in chosen]),
+        "words": np.array([column.kind == "categorical" for column in chosen]),
+        "values": np.stack([associations(s[:, shown], chosen, sets[0][:, shown]) for s in sets]),
+        "columns": np.asarray(len(columns)),
+    }
+
+
 def associations(rows: Floats, columns: Sequence[Column], reference: Floats) -> Floats:
     """The matrix of all pairs of columns, (columns, columns): encoded rows (n, columns).
 
@@ -67,7 +117,7 @@ def associations(rows: Floats, columns: Sequence[Column], reference: Floats) -> 
     are cut at the quintiles of ``reference``, rows of the same columns, so that two sets of rows are measured alike.
     """
     k = len(columns)
-    whole = ~np.isnan(rows).any(0)
+    whole = [bool(np.isfinite(column).all()) for column in rows.T]
     ranked = [ranks(rows[:, i]) for i in range(k)]
     classes = [_classes(rows[:, i], columns[i], reference[:, i]) for i in range(k)]
     words = [column.kind == "categorical" for column in columns]

@@ -15,10 +15,13 @@ Floats = NDArray[np.float64]
 
 #: Bars of numbers; a column with fewer values than the second has one for each. Words that have a bar of their own, and ranks.
 BARS, VALUES, WORDS, RANKS = 24, 32, 8, 12
-#: What share of the rows stands at either end in the last bars, and from which ratio of its ends on an axis is logarithmic.
+#: What share of the rows stands at either end in the last bars, and from which ratio of greatest to least on an axis is logarithmic.
 TAIL, DECADES = 0.001, 1000.0
-#: Bar of the words that have none of their own.
-OTHERS = "others"
+#: Bar of the words that have none of their own, and letters that are kept of a word.
+OTHERS, LETTERS = "others", 24
+
+#: Edges around a single value, one bar on either side of its own.
+ONE = np.array([-1.5, -0.5, 0.5, 1.5])
 
 
 class Axis(NamedTuple):
@@ -39,7 +42,7 @@ class Bars(NamedTuple):
     bar_of: NDArray[np.int64]
 
     @property
-    def count(self) -> int:
+    def bars(self) -> int:
         """How many bars, missing values aside."""
         return len(self.words) or len(self.edges) - 1
 
@@ -47,10 +50,15 @@ class Bars(NamedTuple):
         """Rows in each bar, missing ones in one more behind them: (rows,) -> (bars + 1,). What lies beyond the edges is in the last."""
         here = values[~np.isnan(values)]
         if self.words:
-            counts = np.bincount(self.bar_of[here.astype(np.int64)], minlength=self.count)
+            counts = np.bincount(self.bar_of[here.astype(np.int64)], minlength=self.bars)
         else:
             counts = np.histogram(here.clip(self.edges[0], self.edges[-1]), self.edges)[0]
         return np.append(counts, len(values) - len(here)).astype(np.int64)
+
+
+def cut(text: str) -> str:
+    """A word, or as much of it as is kept and an ellipsis."""
+    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
 
 
 def says_something(column: Column) -> bool:
@@ -94,13 +102,17 @@ def axis_of(column: Column, values: Floats) -> Axis:
     here = values[~np.isnan(values)]
     if not len(here):
         return Axis(0.0, 1.0, math.nan)
+    if column.kind == "circular" and column.low is not None and column.high is not None:
+        # A circle has no ends to leave out. Where it has steps, its last value is one before its end.
+        return Axis(column.low, column.high - (column.step or 0.0), math.nan)
     low, high = (float(end) for end in np.quantile(here, (TAIL, 1 - TAIL)))
     above = here[here > 0]
     counted = column.kind == "positive" or (column.kind == "integer" and column.low is not None and column.low >= 0)
     if counted and len(above) and here.min() >= 0:
         least, most = (float(end) for end in np.quantile(above, (TAIL, 1 - TAIL)))
+        first = float(above.min())
         zeros = low <= 0
-        if most > DECADES * (min(least, column.step or least) if zeros else least):
+        if here.max() > DECADES * (min(first, column.step or first) if zeros else first):
             return Axis(0.0, most, 10 ** math.floor(math.log10(least))) if zeros else Axis(least, most, 0.0)
     return Axis(low, high, math.nan)
 
@@ -114,15 +126,49 @@ def apart(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
     return float(0.5 * np.abs(first / first.sum() - second / second.sum()).sum())
 
 
+def marginals(sets: Sequence[Floats], columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
+    """The arrays of ``table_marginals`` (see tables.py) of held-out rows, samples and training rows, each (rows, columns)."""
+    data = np.concatenate([sets[0], sets[2]])
+    bars = [bars_of(column, data[:, i]) for i, column in enumerate(columns)]
+    most = max(b.bars for b in bars)
+    edges = np.full((len(bars), most + 1), np.nan)
+    words = np.full((len(bars), most), "", dtype=f"<U{LETTERS}")
+    counts = np.zeros((len(bars), len(sets), most + 1), dtype=np.int64)
+    off = np.zeros((len(bars), 2))
+    for i, b in enumerate(bars):
+        edges[i, : len(b.edges)] = b.edges
+        words[i, : len(b.words)] = [cut(word) for word in b.words]
+        found = [b.counted(s[:, i]) for s in sets]
+        counts[i, :, : b.bars], counts[i, :, -1] = np.stack(found)[:, :-1], [c[-1] for c in found]
+        off[i] = apart(found[0], found[1]), apart(found[0], found[2])
+    return {
+        "name": np.array([column.name for column in columns]),
+        "axis": np.array([_axis_word(b) for b in bars]),
+        "knee": np.array([b.axis.knee for b in bars]),
+        "edges": edges,
+        "words": words,
+        "bars": np.array([b.bars for b in bars]),
+        "counts": counts,
+        "apart": off,
+    }
+
+
+def _axis_word(bars: Bars) -> str:
+    return "words" if bars.words else "linear" if np.isnan(bars.axis.knee) else "log"
+
+
 def _even(axis: Axis, step: float) -> Floats:
     if step:
         cells = round((axis.high - axis.low) / step) + 1
+        if cells == 1:
+            # Of rows that all hold one value, another set's may lie beside it.
+            return axis.low + step * ONE
         across = 1 if cells <= VALUES else math.ceil(cells / BARS)
-        return axis.low + step * (across * np.arange(math.ceil(cells / across) + 1) - 0.5)
-    # The values of a column that is one number are as far apart as the number is from its neighbours: it has a bar of width 1.
+        cuts = across * np.arange(math.ceil(cells / across) + 1) - 0.5
+        return np.asarray(axis.low + step * cuts, dtype=np.float64)
     if not axis.high - axis.low > 1e-12 * max(abs(axis.low), abs(axis.high)):
-        return np.array([axis.low - 0.5, axis.low + 0.5])
-    return np.linspace(axis.low, axis.high, BARS + 1)
+        return axis.low + max(1.0, abs(axis.low)) * ONE
+    return np.asarray(np.linspace(axis.low, axis.high, BARS + 1), dtype=np.float64)
 
 
 def _words(column: Column, codes: Floats) -> Bars:

@@ -1,8 +1,8 @@
-"""What a person wants to see of a density of a typed table, as plain arrays: held-out rows beside as many samples, and which rows stand out.
+"""What a person wants to see of a density of a typed table, as plain arrays: held-out rows beside samples, and which rows stand out.
 
-Nothing is looked at while training runs. Where arrays hold several sets of rows they come in the order held out, samples, training rows; the
-last, as many as there are, say how far apart two sets of the same data are by chance. The names, for k columns that say something
-(copies and constants do not), of a conditional density preceded by what is given where pairs are looked at:
+Nothing is looked at while training runs. Where arrays hold several sets of rows they come in the order held out, samples, training rows.
+The last, as many if there are so many, say how far apart two sets of the same data are by chance. The names, for k columns that say
+something (copies and constants do not), of a conditional density preceded by what is given where pairs are looked at:
 
     table_marginals     name, axis (linear, log, words) (k,), knee, edges (k, bars + 1), words (k, bars), bars (k,);
                         counts (k, sets, bars + 1), the last of them missing values; apart (k, 2): the share of the samples, and of the
@@ -36,25 +36,23 @@ from ..data.frames import Text
 from ..data.kinds import Column
 from ..data.splits import Rows, Splits
 from ..errors import InputError
-from ..models.base import ColumnModel
+from ..models.base import ColumnModel, SampleModel
 from ..numerics.seeds import generator_for
-from .associations import associations, roughly, spearman, strongest
+from .associations import correlations, pairs
 from .likelihood import Score
-from .marginals import Bars, apart, axis_of, bars_of, says_something
+from .marginals import cut, marginals, says_something
 from .pictures import Picture, Pictures
 from .uniformity import uniformity
 
 Floats = NDArray[np.float64]
 
-#: Rows of each set that are compared, and columns × columns × rows above which they are fewer: a sample takes a pass of the network for each
-#: of its columns.
+#: Rows of each set that are compared, and columns × columns × rows above which they are fewer: a sample takes a pass of the network for
+#: each of its columns.
 ROWS, WORK = 2500, 4_000_000
 #: Rows in one pass of the model.
 CHUNK = 2048
-#: What is shown: pairs, points of each, columns of a matrix, bins of a PIT, least and most likely rows, their columns, letters of a word.
-PAIRS, POINTS, MATRIX, BINS, ENDS, WIDE, LETTERS = 8, 1200, 24, 20, 5, 12, 24
-#: Values that a column must have to stand in a pair.
-DISTINCT = 4
+#: Bins of a PIT, least and most likely rows that are shown, and their columns.
+BINS, ENDS, WIDE = 20, 5, 12
 
 
 class TablePictures(Pictures):
@@ -66,7 +64,7 @@ class TablePictures(Pictures):
     Raises InputError for a model or rows that know no kinds of columns.
     """
 
-    def __init__(self, model: ColumnModel, splits: Splits, *, rows: int = ROWS, small: bool = False) -> None:
+    def __init__(self, model: SampleModel, splits: Splits, *, rows: int = ROWS, small: bool = False) -> None:
         if not isinstance(model, ColumnModel) or not splits.kinds:
             raise InputError(
                 f"model: expected a density of typed columns and splits that name their kinds, got {type(model).__name__} and "
@@ -86,20 +84,24 @@ class TablePictures(Pictures):
         model = copy.deepcopy(self.model).double().cpu().eval()
         held = _some(self.splits.test, self.rows, "test")
         drawn = sampled(model, held)
-        sets = [_matrix(held), _matrix(Rows(drawn, held.context)), _matrix(_some(self.splits.train, len(held), "train"))]
+        sets = [
+            _matrix(held),
+            _matrix(Rows(drawn, held.context)),
+            _matrix(_some(self.splits.train, len(held), "train")),
+        ]
         kinds = [*self.splits.context_kinds, *self.splits.kinds]
         given = len(self.splits.context_kinds)
         own = [i for i in range(given, len(kinds)) if says_something(kinds[i])]
         if own:
-            yield Picture("table_marginals", _marginals([s[:, own] for s in sets], [kinds[i] for i in own]))
+            yield Picture("table_marginals", marginals([s[:, own] for s in sets], [kinds[i] for i in own]))
         both = [i for i, kind in enumerate(kinds) if says_something(kind)]
         inside = sum(i < given for i in both)
         if len(both) > 1 and len(both) > inside:
             chosen, found = [kinds[i] for i in both], [s[:, both] for s in sets]
-            pairs = _pairs(found, chosen, inside)
-            if pairs is not None:
-                yield Picture("table_pairs", pairs)
-            yield Picture("table_correlations", _correlations(found, chosen))
+            together = pairs(found, chosen, inside)
+            if together is not None:
+                yield Picture("table_pairs", together)
+            yield Picture("table_correlations", correlations(found, chosen))
         scored = _some(self.splits.test, self.scored, "test")
         logs, low, high = _by_column(model, scored)
         places = [i - given for i in own]
@@ -116,13 +118,16 @@ class TablePictures(Pictures):
         culprit = beyond.argmax(1)
         kinds = self.splits.kinds
         words = _written(_array(scored.x), kinds, np.concatenate([least, most]))
-        names = [_cut(kind.name) for kind in kinds]
+        names = [cut(kind.name) for kind in kinds]
         shown = [i for i, kind in enumerate(kinds) if kind.kind != "copy"][:WIDE]
         table, heads = words[:, shown], [names[i] for i in shown]
         if scored.context is not None:
             given = self.splits.context_kinds[:WIDE]
             context = _written(_array(scored.context)[:, : len(given)], given, np.concatenate([least, most]))
-            table, heads = np.concatenate([context, table], 1), [*(f"given {_cut(kind.name)}" for kind in given), *heads]
+            table, heads = (
+                np.concatenate([context, table], 1),
+                [*(f"given {cut(kind.name)}" for kind in given), *heads],
+            )
         return {
             "columns": np.array(heads),
             "least": table[:ends],
@@ -150,79 +155,6 @@ def sampled(model: ColumnModel, rows: Rows) -> Tensor:
             else:
                 parts.append(model.sample((), part.context, generator=generator))
     return torch.cat(parts)
-
-
-def _marginals(sets: Sequence[Floats], columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
-    data = np.concatenate([sets[0], sets[2]])
-    bars = [bars_of(column, data[:, i]) for i, column in enumerate(columns)]
-    most = max(b.count for b in bars)
-    edges = np.full((len(bars), most + 1), np.nan)
-    words = np.full((len(bars), most), "", dtype=f"<U{LETTERS}")
-    counts = np.zeros((len(bars), len(sets), most + 1), dtype=np.int64)
-    off = np.zeros((len(bars), 2))
-    for i, b in enumerate(bars):
-        edges[i, : len(b.edges)] = b.edges
-        words[i, : len(b.words)] = [_cut(word) for word in b.words]
-        found = [b.counted(s[:, i]) for s in sets]
-        counts[i, :, : b.count], counts[i, :, -1] = np.stack(found)[:, :-1], [c[-1] for c in found]
-        off[i] = apart(found[0], found[1]), apart(found[0], found[2])
-    return {
-        "name": np.array([column.name for column in columns]),
-        "axis": np.array([_axis_word(b) for b in bars]),
-        "knee": np.array([b.axis.knee for b in bars]),
-        "edges": edges,
-        "words": words,
-        "bars": np.array([b.count for b in bars]),
-        "counts": counts,
-        "apart": off,
-    }
-
-
-def _axis_word(bars: Bars) -> str:
-    return "words" if bars.words else "linear" if np.isnan(bars.axis.knee) else "log"
-
-
-def _pairs(sets: Sequence[Floats], columns: Sequence[Column], given: int) -> dict[str, NDArray[np.generic]] | None:
-    """The pairs of columns of numbers with the largest |ρ| on the held-out rows; none where there are no two such columns."""
-    held, drawn, _ = sets
-    numbers = [
-        i
-        for i, column in enumerate(columns)
-        if not column.coded and len(np.unique(held[~np.isnan(held[:, i]), i])) >= DISTINCT
-    ]
-    # The first few, roughly, in their true order.
-    likely = [(numbers[i], numbers[j]) for i, j in strongest(roughly(held[:, numbers]))] if len(numbers) > 1 else []
-    rated = [(i, j, spearman(held[:, i], held[:, j])) for i, j in likely if j >= given][: 4 * PAIRS]
-    pairs = sorted((pair for pair in rated if np.isfinite(pair[2])), key=lambda pair: -abs(pair[2]))[:PAIRS]
-    if not pairs:
-        return None
-    used = sorted({i for pair in pairs for i in pair[:2]})
-    axes = [axis_of(columns[i], held[:, i]) for i in used]
-    return {
-        "name": np.array([columns[i].name for i in used]),
-        "axis": np.array(["linear" if np.isnan(axis.knee) else "log" for axis in axes]),
-        "knee": np.array([axis.knee for axis in axes]),
-        "low": np.array([axis.low for axis in axes]),
-        "high": np.array([axis.high for axis in axes]),
-        "pair": np.array([[used.index(i), used.index(j)] for i, j, _ in pairs]),
-        "rho": np.array([[rho, spearman(drawn[:, i], drawn[:, j])] for i, j, rho in pairs]),
-        "data": held[:POINTS, used],
-        "samples": drawn[:POINTS, used],
-    }
-
-
-def _correlations(sets: Sequence[Floats], columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
-    shown = list(range(len(columns)))
-    if len(shown) > MATRIX:
-        ranked = dict.fromkeys(i for pair in strongest(roughly(sets[0])) for i in pair)
-        shown = sorted(list(ranked)[:MATRIX])
-    chosen = [columns[i] for i in shown]
-    return {
-        "name": np.array([column.name for column in chosen]),
-        "words": np.array([column.kind == "categorical" for column in chosen]),
-        "values": np.stack([associations(s[:, shown], chosen, sets[0][:, shown]) for s in sets]),
-        "columns": np.asarray(len(columns)),
-    }
 
 
 def _calibration(low: Floats, high: Floats, columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
@@ -275,7 +207,7 @@ def _written(matrix: Floats, kinds: Sequence[Column], rows: NDArray[np.int64]) -
     columns = []
     for values in decode(matrix[rows], kinds).columns:
         if isinstance(values, Text):
-            columns.append(["missing" if word is None else _cut(word) for word in values.listed()])
+            columns.append(["missing" if word is None else cut(word) for word in values.listed()])
         else:
             columns.append(["missing" if value != value else _number(float(value)) for value in values])  # type: ignore[union-attr]
     return np.array(columns).T.reshape(len(rows), len(kinds))
@@ -284,7 +216,3 @@ def _written(matrix: Floats, kinds: Sequence[Column], rows: NDArray[np.int64]) -
 def _number(value: float) -> str:
     # Added to 0, −0 is 0.
     return f"{value + 0.0:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.7g}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"

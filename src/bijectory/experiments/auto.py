@@ -54,6 +54,14 @@ def _axes(path: Path) -> int:
     return most
 
 
+#: Tables of fewer rows than the first can spare none to stop by; of fewer than the second, several small networks know more than a large one.
+FEWEST, FEW = 40, 5_000
+#: No budget makes it fewer steps.
+LEAST_STEPS = 100
+#: Of a step on one core: seconds whatever its size, and multiplications a second, measured on the tables of benchmarks/small_tables.py.
+OVERHEAD, MULTIPLICATIONS = 4e-3, 5e10
+
+
 class TableSize(NamedTuple):
     """How large a model of a table is, and how it trains: what ``choose_table`` says by what the table is."""
 
@@ -70,7 +78,25 @@ class TableSize(NamedTuple):
 
 
 def choose_table(rows: int, columns: Sequence[Column], *, minutes: float) -> TableSize:
-    """The model of a table of so many training rows, and a training of at most so many minutes on two cores."""
-    if rows < 5_000:
-        return TableSize(64, 1, 4, 8, 4, 0.0, 400, 256, 4e-3, 0.1)
-    return TableSize(256, 2, 12, 32, 1, 0.0, 1_000, 512, 4e-3, 1e-2)
+    """The model of a table of so many training rows, and a training of at most so many minutes on a core.
+
+    Few rows: several small networks, each stopped by rows of its own; many: one large. The minutes are worked out from multiplications, not
+    measured, so that the same table always gets the same.
+    """
+    if rows < FEWEST:
+        size = TableSize(32, 1, 2, 0, 1, 0.0, 100, 64, 8e-3, 0.1)
+    elif rows < FEW:
+        size = TableSize(64, 1, 4, 8, 4, 0.0, 600, 64, 8e-3, 0.1)
+    else:
+        size = TableSize(256, 2, 12, 32, 1, 0.0, 1_000, 512, 4e-3, 1e-2)
+    allowed = 60 * minutes / (size.members * _step_seconds(size, columns))
+    return size._replace(steps=max(LEAST_STEPS, min(size.steps, round(allowed))))
+
+
+def _step_seconds(size: TableSize, columns: Sequence[Column]) -> float:
+    """About how long a step of one network takes on a core."""
+    words = sum(len(column.categories) + len(column.atoms) + column.gaps for column in columns)
+    numbers = sum(not column.coded for column in columns)
+    reads, outputs = words + numbers * (1 + size.knots), words + numbers * 3 * size.components
+    weights = size.hidden * (reads + 2 * size.blocks * size.hidden + outputs) + reads * outputs
+    return OVERHEAD + 6 * size.batch * weights / MULTIPLICATIONS

@@ -7,7 +7,7 @@ say how good they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,9 @@ PASS = 2_048
 BLOCK, ENOUGH, MOST, LEAST = 4_096, 4, 64, 256
 #: Candidates for each gap that is filled, and draws for each density of given values.
 CANDIDATES, DRAWS = 64, 256
+
+#: What an estimate of log p(others | given) and its standard error are called.
+ESTIMATED = ("log_prob_estimate", "standard_error")
 
 
 class Drawn(NamedTuple):
@@ -93,9 +96,15 @@ def draw_given(
         if bool(comes_first(model, known)):
             blocks.append(_drawn_exactly(model, x, known, count, context, generator))
         else:
-            blocks.append(_chosen(model, x, known, count, context, generator))
-    candidates, effective = sum(b.candidates for b in blocks), sum(b.effective for b in blocks)
-    return Drawn(torch.cat([b.rows for b in blocks]), blocks[0].kind, candidates, effective)
+            blocks.append(chosen(lambda size: _pool(model, x, known, size, context, generator), count, generator))
+    return together(blocks)
+
+
+def together(parts: Sequence[Drawn]) -> Drawn:
+    """Several draws one below the other: exact where all are."""
+    exact = all(part.kind == "exact" for part in parts)
+    candidates, effective = sum(part.candidates for part in parts), sum(part.effective for part in parts)
+    return Drawn(torch.cat([part.rows for part in parts]), "exact" if exact else "estimate", candidates, effective)
 
 
 def given_log_prob(
@@ -124,7 +133,7 @@ def given_log_prob(
                 terms = model.columns_log_prob(x[cut], given)
                 parts.append(terms.masked_fill(_with_sources(model, known), 0.0).sum(-1))
                 continue
-            value, error = _log_mean(_candidates(model, x[cut], known, given, draws, False, generator)[1])
+            value, error = log_mean(_candidates(model, x[cut], known, given, draws, False, generator)[1])
             parts.append(model.log_prob(x[cut], given) - value)
             errors.append(error)
     return Conditional(torch.cat(parts).double(), torch.cat(errors).double() if errors else None)
@@ -224,6 +233,8 @@ def _drawn_exactly(
     count, top = 0, -math.inf
     while count < n:
         rows, logs = _pool(model, x, known, size, context, generator)
+        if not bool(torch.isfinite(logs).any()):
+            raise _impossible()
         if not several:
             return Drawn(rows, "exact", n, float(n))
         if float(logs.max()) > top + 1e-9:
@@ -235,26 +246,22 @@ def _drawn_exactly(
     return Drawn(torch.cat(taken)[:n], "exact", n, float(n))
 
 
-def _chosen(
-    model: ColumnModel,
-    x: Tensor,
-    known: Tensor,
-    n: int,
-    context: Tensor | None,
-    generator: torch.Generator | None,
-) -> Drawn:
-    pools: list[Tensor] = []
+def chosen(pool: Callable[[int], tuple[Tensor, Tensor]], n: int, generator: torch.Generator | None = None) -> Drawn:
+    """``n`` rows by their weights out of a pool that grows; ``pool`` gives so many rows (count, columns) and log weights (count,)."""
+    rows: list[Tensor] = []
     weights: list[Tensor] = []
-    while len(pools) < MOST:
-        rows, logs = _pool(model, x, known, max(n, LEAST), context, generator)
-        pools.append(rows)
+    while len(rows) < MOST:
+        some, logs = pool(max(n, LEAST))
+        rows.append(some)
         weights.append(logs)
         if float(_effective(torch.cat(weights))) >= ENOUGH * n:
             break
     logs = torch.cat(weights)
+    if not bool(torch.isfinite(logs).any()):
+        raise _impossible()
     place = _resampled(logs[None], n, generator)[0]
     place = place[torch.randperm(n, generator=generator)]
-    return Drawn(torch.cat(pools)[place], "estimate", len(logs), float(_effective(logs)))
+    return Drawn(torch.cat(rows)[place], "estimate", len(logs), float(_effective(logs)))
 
 
 def _pool(
@@ -270,14 +277,10 @@ def _pool(
         for start in range(0, count, PASS)
     ]
     rows, logs = (torch.cat(each) for each in zip(*parts, strict=True))
-    if not bool(torch.isfinite(logs).any()):
-        raise InputError(
-            "given: the model gives these values no probability together, so nothing can be drawn given them; correct them, or give fewer"
-        )
     return rows, logs
 
 
-def _log_mean(logs: Tensor) -> tuple[Tensor, Tensor]:
+def log_mean(logs: Tensor) -> tuple[Tensor, Tensor]:
     """The log of the mean weight and its standard error, (rows, draws) -> twice (rows,)."""
     logs = logs.double()
     draws = logs.shape[-1]
@@ -298,3 +301,9 @@ def _resampled(logs: Tensor, n: int, generator: torch.Generator | None) -> Tenso
     start = torch.rand((len(logs), 1), generator=generator, dtype=torch.float64)
     at = (torch.arange(n, dtype=torch.float64) + start) / n * up_to[:, -1:]
     return torch.searchsorted(up_to, at, right=True).clamp_max(logs.shape[-1] - 1)
+
+
+def _impossible() -> InputError:
+    return InputError(
+        "given: the model gives these values no probability together, so nothing can be drawn given them; correct them, or give fewer"
+    )

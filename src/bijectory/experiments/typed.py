@@ -1,9 +1,8 @@
-"""Using a run on a typed table: a person's file scored, sampled, asked and completed, chunk by chunk, in their own words and units."""
+"""A person's rows as a run on a typed table takes them, chunk by chunk: columns by name, words by codes, what cannot be used refused."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.columns import listed
-from ..data.encoding import SAID, decode, encode
+from ..data.encoding import SAID, encode
 from ..data.frame_files import stream_frames
-from ..data.frames import Frame, Missing, Unread, Values, joined
-from ..errors import DataError, InputError, NonFiniteError, UnknownNameError
-from ..evaluation.likelihood import Kind, log_prob_rows
+from ..data.frames import Frame
+from ..errors import DataError, InputError
 from ..models.base import ColumnModel
-from ..numerics.seeds import generator_for
-from .queries import DRAWS, PASS, Drawn, draw_given, fill, given_log_prob, sources
 from .record import Run
-from .use import Loaded, context_columns, load
+from .use import Loaded, load
 
 
 @dataclass
@@ -36,17 +31,6 @@ class Reading:
     ignored: tuple[str, ...] = ()
 
 
-@dataclass
-class Filling(Reading):
-    """The same of rows whose gaps are filled: how many values of which column, rows by exact draws, and of the others the number of
-    candidates each had for a draw and their effective number."""
-
-    filled: dict[str, int] = field(default_factory=dict)
-    exact: int = 0
-    candidates: int = 0
-    effective: list[float] = field(default_factory=list)
-
-
 class Part(NamedTuple):
     """Rows of a chunk that the model takes: the chunk, their places in it, encoded x (rows, columns) and context (rows, features)."""
 
@@ -54,15 +38,6 @@ class Part(NamedTuple):
     kept: NDArray[np.int64]
     x: Tensor
     context: Tensor | None
-
-
-class Sampled(NamedTuple):
-    """Draws as a table. ``kind`` is 'estimate' where they were chosen from ``candidates`` worth ``effective`` by their weights."""
-
-    frame: Frame
-    kind: Kind
-    candidates: int
-    effective: float
 
 
 def is_typed(record: Run) -> bool:
@@ -89,240 +64,44 @@ def read_typed(
     With ``skip_bad`` rows that cannot be used are counted in ``reading`` and left out. Raises DataError for the first of them otherwise,
     for missing columns and for a file without one row that can be used.
     """
-    schema = loaded.schema
-    kinds = (*(() if only_context else schema.kinds), *schema.context_kinds)
-    width = 0 if only_context else len(schema.kinds)
-    dtype = next(loaded.model.parameters()).dtype
+    kinds = (*(() if only_context else loaded.schema.kinds), *loaded.schema.context_kinds)
     # Words as they stand: a chunk of 01234s that all happen to begin with another digit would be numbers.
     words = [kind.name for kind in kinds if kind.coded]
-    header = _told(loaded.record, "columns")
-    for frame in stream_frames(
-        file, columns=header or None, missing=_told(loaded.record, "missing"), words=words, skip_bad=skip_bad
-    ):
-        found = encode(frame, kinds, source=file, skip_bad=skip_bad)
-        reading.ignored = found.ignored
-        reading.used += len(found.kept)
-        reading.refused += len(frame) - len(found.kept)
-        reading.refusals += found.refusals[: SAID - len(reading.refusals)]
-        if len(found.kept):
-            x, context = (torch.from_numpy(part).to(dtype) for part in np.split(found.matrix, [width], axis=1))
-            yield Part(frame, found.kept, x, context if schema.context_kinds else None)
+    frames = stream_frames(
+        file,
+        columns=read_words(loaded.record, "columns") or None,
+        missing=read_words(loaded.record, "missing"),
+        words=words,
+        skip_bad=skip_bad,
+    )
+    for frame in frames:
+        part, refusals, ignored = encoded(loaded, frame, file, skip_bad=skip_bad, only_context=only_context)
+        reading.ignored = ignored
+        reading.used += len(part.kept)
+        reading.refused += len(frame) - len(part.kept)
+        reading.refusals += refusals[: SAID - len(reading.refusals)]
+        if len(part.kept):
+            yield part
     if not reading.used:
         raise DataError(f"{file}: none of {reading.refused:,} rows can be used; the first: {reading.refusals[0]}")
 
 
-def score_typed(
-    run: Path,
-    file: Path,
-    reading: Reading,
-    *,
-    given: Sequence[str] = (),
-    draws: int = DRAWS,
-    seed: int = 0,
-    skip_bad: bool = False,
-    numbered: bool = False,
-    recipe: Path | None = None,
-) -> Iterator[Frame]:
-    """The log density of each row in nats, as columns of a table, chunk by chunk: ``log_prob``; given others, perhaps ``log_prob_estimate``
-    and its ``standard_error`` (see `queries.given_log_prob`). With ``skip_bad`` or ``numbered`` a column ``row`` comes first, the row's
-    number in the file.
+def encoded(
+    loaded: Loaded, frame: Frame, source: object, *, skip_bad: bool = False, only_context: bool = False
+) -> tuple[Part, tuple[str, ...], tuple[str, ...]]:
+    """A table's rows as the model takes them, what is said of those that are refused, and the columns that nobody asked for.
+
+    Raises DataError as `data.encoding.encode` does.
     """
-    loaded, model = load_typed(run, recipe)
-    known = given_columns(loaded, given)
-    return _scored(loaded, model, file, reading, known, draws, seed, skip_bad, skip_bad or numbered)
+    kinds = () if only_context else loaded.schema.kinds
+    found = encode(frame, (*kinds, *loaded.schema.context_kinds), source=source, skip_bad=skip_bad)
+    dtype = next(loaded.model.parameters()).dtype
+    x, context = (torch.from_numpy(part).to(dtype) for part in np.split(found.matrix, [len(kinds)], axis=1))
+    part = Part(frame, found.kept, x, context if loaded.schema.context_kinds else None)
+    return part, found.refusals, found.ignored
 
 
-def _scored(
-    loaded: Loaded,
-    model: ColumnModel,
-    file: Path,
-    reading: Reading,
-    known: Tensor,
-    draws: int,
-    seed: int,
-    skip_bad: bool,
-    numbered: bool,
-) -> Iterator[Frame]:
-    for part in read_typed(loaded, file, reading, skip_bad=skip_bad):
-        numbers = (part.kept + part.frame.first_row).astype(np.float64)
-        held: dict[str, NDArray[np.float64]] = {"row": numbers} if numbered else {}
-        if not bool(known.any()):
-            held["log_prob"] = log_prob_rows(model, part.x, part.context, chunk=PASS).numpy()
-        else:
-            generator = generator_for(seed, "score", part.frame.first_row)
-            found = given_log_prob(model, part.x, known, part.context, draws=draws, generator=generator)
-            held["log_prob" if found.errors is None else "log_prob_estimate"] = found.values.numpy()
-            if found.errors is not None:
-                held["standard_error"] = found.errors.numpy()
-        for name, values in held.items():
-            if (bad := np.isnan(values)).any():
-                raise NonFiniteError(
-                    f"{file}, row {int(numbers[bad.argmax()])}: {name} is no number, which is never written; the run's weights may be "
-                    "damaged: bijectory verify says more"
-                )
-        yield Frame(tuple(held), tuple(held.values()), part.frame.first_row)
-
-
-def unusual_first(frames: Iterator[Frame]) -> Frame:
-    """Scores with their rows' numbers, the least likely row first."""
-    whole = joined(list(frames))
-    scores = whole.columns[1]
-    assert isinstance(scores, np.ndarray)
-    return whole.select(np.argsort(scores, kind="stable"))
-
-
-def sample_typed(
-    run: Path,
-    n: int,
-    *,
-    given: Mapping[str, str] | None = None,
-    context: Path | None = None,
-    seed: int = 0,
-    recipe: Path | None = None,
-) -> Sampled:
-    """``n`` rows of a run's model in the person's words and units, for each row of the file ``context`` where it is conditional.
-
-    ``given`` are values of some columns as a person writes them: the rows are then draws given these (see `queries.draw_given`). Rows
-    for a context begin with it, so that they can be scored as they are.
-    """
-    if n < 1:
-        raise InputError(f"n: expected at least one sample, got {n}")
-    loaded, model = load_typed(run, recipe)
-    if context is None and loaded.schema.context_kinds:
-        raise InputError(
-            f"{run}: is conditional on {listed(context_columns(loaded.record))}; name a file that has these columns with --context FILE"
-        )
-    if context is not None and not loaded.schema.context_kinds:
-        raise InputError(f"{run}: its model is not conditional, so --context {context} has no meaning; leave it out")
-    generator = generator_for(seed, "sample")
-    x, known = given_values(loaded, given or {})
-    contexts = None
-    if context is not None:
-        parts = read_typed(loaded, context, Reading(), only_context=True)
-        contexts = torch.cat([part.context for part in parts if part.context is not None])
-    if bool(known.any()):
-        each: Sequence[Tensor | None] = [None] if contexts is None else list(contexts)
-        found = [draw_given(model, x, known, n, one, generator=generator) for one in each]
-        kind: Kind = "estimate" if any(one.kind == "estimate" for one in found) else "exact"
-        drawn = Drawn(
-            torch.cat([one.rows for one in found]),
-            kind,
-            sum(one.candidates for one in found),
-            sum(one.effective for one in found),
-        )
-    else:
-        rows = _samples(model, n, contexts, generator)
-        drawn = Drawn(rows, "exact", len(rows), float(len(rows)))
-    frame = decode(drawn.rows.double().numpy(), loaded.schema.kinds)
-    if contexts is not None:
-        before = decode(contexts.double().repeat_interleave(n, 0).numpy(), loaded.schema.context_kinds)
-        frame = Frame((*before.names, *frame.names), (*before.columns, *frame.columns))
-    return Sampled(frame, *drawn[1:])
-
-
-def _samples(model: ColumnModel, n: int, contexts: Tensor | None, generator: torch.Generator) -> Tensor:
-    """``n`` draws, or ``n`` for each of the contexts (contexts, features), one below the other."""
-    with torch.inference_mode():
-        if contexts is None:
-            sizes = (min(PASS, n - start) for start in range(0, n, PASS))
-            return torch.cat([model.sample(size, generator=generator) for size in sizes])
-        wide = contexts.repeat_interleave(n, 0)
-        return torch.cat([model.sample((), part, generator=generator) for part in wide.split(PASS)])
-
-
-def impute_typed(
-    run: Path,
-    file: Path,
-    filling: Filling,
-    *,
-    draws: int = 1,
-    seed: int = 0,
-    skip_bad: bool = False,
-    recipe: Path | None = None,
-) -> Iterator[Frame]:
-    """The file's rows with every gap of the model's columns filled by a draw given the row's other values, chunk by chunk.
-
-    All else stays as it is, columns that the model does not know too (dates and the like are left out). With several ``draws`` each row
-    stands so often, one below the other.
-    """
-    if draws < 1:
-        raise InputError(f"draws: expected at least 1, got {draws}")
-    loaded, model = load_typed(run, recipe)
-    return _imputed(loaded, model, file, filling, draws, seed, skip_bad)
-
-
-def _imputed(
-    loaded: Loaded, model: ColumnModel, file: Path, filling: Filling, draws: int, seed: int, skip_bad: bool
-) -> Iterator[Frame]:
-    kinds = loaded.schema.kinds
-    for part in read_typed(loaded, file, filling, skip_bad=skip_bad):
-        generator = generator_for(seed, "impute", part.frame.first_row)
-        found = fill(model, part.x, part.context, draws=draws, generator=generator)
-        gaps = torch.isnan(part.x)
-        for kind, count in zip(kinds, gaps.sum(0).tolist(), strict=True):
-            if count:
-                filling.filled[kind.name] = filling.filled.get(kind.name, 0) + count
-        chosen = found.candidates > draws
-        filling.exact += int((found.candidates == draws).sum())
-        filling.candidates = max(filling.candidates, int(found.candidates.max()) // draws if bool(chosen.any()) else 0)
-        filling.effective += (found.effective[chosen] / draws).tolist()
-        whole = decode(found.rows.transpose(0, 1).reshape(-1, len(kinds)).double().numpy(), kinds)
-        repeated = part.frame.select(np.repeat(part.kept, draws))
-        gone = dict(zip(whole.names, gaps.repeat_interleave(draws, 0).numpy().T, strict=True))
-        open_to = {kind.name for kind, source in zip(kinds, sources(kinds), strict=True) if kinds[source].gaps}
-        held: dict[str, Values] = {}
-        for name, values in zip(repeated.names, repeated.columns, strict=True):
-            if name in open_to:
-                held[name] = _completed(values, whole.column(name), gone[name])
-            elif not isinstance(values, Unread):
-                held[name] = values
-        filling.ignored = tuple(name for name in repeated.names if name not in held)
-        yield Frame(tuple(held), tuple(held.values()), part.frame.first_row)
-
-
-def _completed(values: Values, drawn: Values, gaps: NDArray[np.bool_]) -> Values:
-    """Numbers as they stood with draws in the gaps; words as the model knows them."""
-    if isinstance(values, np.ndarray) and isinstance(drawn, np.ndarray):
-        return np.where(gaps, drawn, values)
-    return drawn
-
-
-def given_columns(loaded: Loaded, names: Sequence[str]) -> Tensor:
-    """Which columns these names are, (columns,) of bool; UnknownNameError for one that is none, InputError for all of them."""
-    columns = loaded.schema.columns
-    for name in names:
-        if name not in columns:
-            also = "; what it is conditional on is given anyway" if name in loaded.schema.context_columns else ""
-            raise UnknownNameError(f"given: there is no column {name!r}; the run has {listed(columns)}{also}")
-    if set(names) == set(columns):
-        raise InputError(f"given: expected some of {listed(columns)}, got all; leave out what is to be judged or drawn")
-    return torch.tensor([column in names for column in columns])
-
-
-def given_values(loaded: Loaded, given: Mapping[str, str]) -> tuple[Tensor, Tensor]:
-    """Values as a person writes them, as an encoded row (columns,) and which of its columns are known (columns,) of bool.
-
-    Raises UnknownNameError for another column, DataError for a value that the column cannot hold.
-    """
-    kinds = loaded.schema.kinds
-    x, known = torch.zeros(len(kinds), dtype=next(loaded.model.parameters()).dtype), given_columns(loaded, list(given))
-    if not given:
-        return x, known
-    own = dict(zip(loaded.schema.columns, sources(kinds), strict=True))
-    places = [own[name] for name in given]
-    if len(set(places)) < len(places):
-        twice = [name for name in given if places.count(own[name]) > 1]
-        raise InputError(f"given: {listed(twice)} hold the same value in every training row; give one of them")
-    asked = [dataclasses.replace(kinds[place], name=name) for name, place in zip(given, places, strict=True)]
-    says = Missing.of(_told(loaded.record, "missing"))
-    frame = Frame(tuple(given), tuple(says.text([value]) for value in given.values()))
-    x[places] = torch.from_numpy(encode(frame, asked, source="given").matrix[0]).to(x)
-    known[:] = False
-    known[places] = True
-    return x, known
-
-
-def _told(record: Run, knob: str) -> tuple[str, ...]:
-    """What the run's recipe was told of how to read its file, so that others are read alike: words, where it has such a knob."""
+def read_words(record: Run, knob: str) -> tuple[str, ...]:
+    """Words that the run's recipe was given for how to read its file (``columns``, ``missing``), so that others are read alike."""
     value = record.settings["knobs"].get(knob)
     return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -110,7 +110,11 @@ def score(
     path: Path, values: np.ndarray, *, context: np.ndarray | None = None, recipe: Path | None = None
 ) -> tuple[str, np.ndarray]:
     """The log density of each row, in nats and in the rows' order: (column name, values). A conditional model needs a ``context``."""
-    loaded = load(path, recipe)
+    return density(load(path, recipe), values, context)
+
+
+def density(loaded: Loaded, values: np.ndarray, context: np.ndarray | None = None) -> tuple[str, np.ndarray]:
+    """The same of a run that is read already."""
     shape = loaded.schema.event_shape
     if values.shape[1] != math.prod(shape):
         raise ShapeError(

@@ -1,7 +1,7 @@
 """From a picture's arrays to its figures, each with a caption and words that say what it shows, numbers included.
 
-Three tables, ``DRAWERS``, that of the pictures that show pictures, and that of predictions, know which picture becomes which plates; the
-page and TensorBoard both ask ``plates``.
+Four tables, ``DRAWERS``, that of the pictures that show pictures, that of predictions and that of typed tables, know which picture becomes
+which plates; the page and TensorBoard both ask ``plates``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .image_plates import IMAGE_DRAWERS
 from .latents import labelled_rows, latent_histogram, latent_square
 from .plate import Arrays, Plate
 from .prediction_plates import PREDICTION_DRAWERS
+from .table_plates import TABLE_DRAWERS
 
 Columns = tuple[str, ...]
 
@@ -32,6 +33,8 @@ def plates(
         return IMAGE_DRAWERS[name](arrays)
     if name in PREDICTION_DRAWERS:
         return PREDICTION_DRAWERS[name](arrays, columns)
+    if name in TABLE_DRAWERS:
+        return TABLE_DRAWERS[name](arrays, columns)
     drawer = DRAWERS.get(name)
     if drawer is None:
         return []

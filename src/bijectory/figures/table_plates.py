@@ -21,6 +21,11 @@ def foremost(off: NDArray[np.floating], most: int = PANELS) -> list[int]:
     return sorted(np.argsort(-off, kind="stable")[:most].tolist())
 
 
+def kept_together(caption: str) -> str:
+    """The caption with no break between a number and what belongs to it: under a small panel a line is short."""
+    return caption.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0").replace(" < ", "\u00a0<\u00a0")
+
+
 def _marginal_plates(arrays: Arrays, columns: Columns) -> list[Plate]:
     return [_marginal_plate(arrays, i) for i in foremost(arrays["apart"][:, 0])]
 
@@ -47,7 +52,7 @@ def _marginal_plate(arrays: Arrays, i: int) -> Plate:
         )
         return Plate(
             f"marginal_{i + 1:02d}",
-            caption,
+            kept_together(caption),
             f"{alt} Held out and drawn: {shares}.",
             lambda theme: words_panel(theme, name, words, held, drawn),
         )
@@ -55,7 +60,7 @@ def _marginal_plate(arrays: Arrays, i: int) -> Plate:
     scale = Scale(float(edges[0]), float(edges[-1]), float(arrays["knee"][i]))
     return Plate(
         f"marginal_{i + 1:02d}",
-        caption,
+        kept_together(caption),
         f"{alt} From {scale.low:.4g} to {scale.high:.4g}.",
         lambda theme: bars_panel(theme, name, scale, edges, held, drawn),
     )
@@ -70,10 +75,7 @@ def _pair_plate(arrays: Arrays, index: int) -> Plate:
     first, second = str(arrays["name"][i]), str(arrays["name"][j])
     scales = tuple(Scale(*(float(arrays[key][at]) for key in ("low", "high", "knee"))) for at in (i, j))
     held, drawn = arrays["data"][:, [i, j]], arrays["samples"][:, [i, j]]
-    rho = ", ".join(
-        f"ρ = {value:.2f} {who}".replace("-", "−")
-        for value, who in zip(arrays["rho"][index], ("held out", "in samples"), strict=True)
-    )
+    rho = "ρ {:.2f} held out, {:.2f} in samples".format(*arrays["rho"][index]).replace("-", "−")
     low, high = np.array([s.low for s in scales]), np.array([s.high for s in scales])
     inside = [100 * np.mean(((points >= low) & (points <= high)).all(1)) for points in (held, drawn)]
     return Plate(
@@ -119,7 +121,7 @@ def _calibration_plate(arrays: Arrays, i: int) -> Plate:
     measured = f"KS {float(arrays['distance'][i]):.4f}, {'p < 0.0001' if p < 1e-4 else f'p = {p:.2g}'}"
     return Plate(
         f"calibration_{i + 1:02d}",
-        f"{name}: {measured}",
+        kept_together(f"{name}: {measured}"),
         f"{name}: histogram of u of {int(arrays['n']):,} held-out rows in {len(counts)} bins, relative to uniform from "
         f"{relative.min():.2f} to {relative.max():.2f}, first {relative[0]:.2f}, last {relative[-1]:.2f}. {measured}.",
         lambda theme: pit_panel(theme, name, counts),

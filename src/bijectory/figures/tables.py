@@ -21,8 +21,8 @@ Counts = NDArray[np.integer]
 
 #: Inches of a small panel's figure, and points of its ticks' labels.
 ACROSS, HIGH, SMALL = 2.8, 2.1, 9.0
-#: Letters of a column's name under a panel, and of a word beside a bar.
-NAME, WORD = 26, 13
+#: Letters of a column's name under a panel, of a word beside a bar, and of a tick's label of which there may be three.
+NAME, WORD, LABEL = 26, 13, 7
 
 
 class Scale(NamedTuple):
@@ -36,10 +36,10 @@ class Scale(NamedTuple):
 def bars_panel(theme: Theme, name: str, scale: Scale, edges: Floats, held: Counts, drawn: Counts) -> Figure:
     """Shares of held-out rows and of samples between ``edges`` (bars + 1,); counts (bars + 1,), the last of them missing values."""
     gaps = bool(held[-1] or drawn[-1])
-    left, width = 0.55, ACROSS - 0.65
+    left, width = 0.55, ACROSS - 0.73
     boxes = [(left, 0.55, width - 0.62 * gaps, HIGH - 0.65)]
     if gaps:
-        boxes.append((left + width - 0.52, 0.55, 0.4, HIGH - 0.65))
+        boxes.append((left + width - 0.44, 0.55, 0.4, HIGH - 0.65))
     panels = new_panels(theme, ACROSS, HIGH, *boxes)
     p, q = 100 * held / max(1, held.sum()), 100 * drawn / max(1, drawn.sum())
     axes = panels[0]
@@ -82,15 +82,16 @@ def words_panel(theme: Theme, name: str, words: Sequence[str], held: Counts, dra
     axes.tick_params(axis="y", length=0)
     open_axes(axes)
     # The name stands under the whole figure: beside long words there is little room under the panel.
-    name_axes(axes, theme, shortened(name, NAME), "")
-    axes.xaxis.set_label_coords((ACROSS / 2 - left) / (ACROSS - left - 0.15), -0.42 / (HIGH - 0.65), axes.transAxes)
+    axes.figure.text(
+        0.5, 0.17 / HIGH, shortened(name, NAME), ha="center", color=theme.ink, fontsize=POINTS, parse_math=False
+    )
     return axes.figure  # type: ignore[return-value]
 
 
 def pit_panel(theme: Theme, name: str, counts: Counts) -> Figure:
     """Relative counts (bins,) of u = F(value | columns before), over the band in which 95 of 100 bars of a true model lie."""
     left = 0.55
-    (axes,) = new_panels(theme, ACROSS, HIGH, (left, 0.55, ACROSS - left - 0.12, HIGH - 0.65))
+    (axes,) = new_panels(theme, ACROSS, HIGH, (left, 0.55, ACROSS - left - 0.18, HIGH - 0.65))
     bins, n = len(counts), int(counts.sum())
     spread = NORMAL_95 * math.sqrt((bins - 1) / n)
     axes.axhspan(1 - spread, 1 + spread, color=theme.faint, alpha=0.3, linewidth=0)
@@ -109,15 +110,15 @@ def pair_panels(
     theme: Theme, names: tuple[str, str], scales: tuple[Scale, Scale], held: Floats, drawn: Floats
 ) -> Figure:
     """Two columns of held-out rows and, beside them on the same axes, of samples: (n, 2) each, NaN where one is missing."""
-    left, bottom, side, between = 0.72, 0.55, 1.62, 0.14
+    left, bottom, side, between = 0.72, 0.55, 1.56, 0.26
     height = bottom + side + 0.28
-    panels = new_panels(
-        theme, WIDTH, height, (left, bottom, side, side), (left + side + between, bottom, side, side)
-    )
+    panels = new_panels(theme, WIDTH, height, (left, bottom, side, side), (left + side + between, bottom, side, side))
     for axes, points, colour, title in zip(
         panels, (held, drawn), theme.series, (f"{len(held):,} held-out rows", f"{len(drawn):,} samples"), strict=True
     ):
-        axes.plot(*points.T, ".", color=colour, markersize=2.6, alpha=0.45, markeredgewidth=0)
+        # Few points are large, many so small and faint that where they lie thick can be seen.
+        few = min(1.0, 300 / max(1, len(points)))
+        axes.plot(*points.T, ".", color=colour, markersize=2.2 + 3 * few, alpha=0.4 + 0.4 * few, markeredgewidth=0)
         for which, scale in zip("xy", scales, strict=True):
             _scaled(axes, which, scale, 0.04)
         axes.tick_params(labelsize=SMALL)
@@ -132,7 +133,7 @@ def association_matrix(theme: Theme, names: Sequence[str], values: Floats) -> Fi
     """A matrix (k, k) of numbers in [−1, 1] with its columns' names; written out where they are few."""
     k = len(names)
     points = SMALL if k <= 16 else SMALL * 16 / k
-    left, side, below = 1.5, WIDTH - 1.6, 0.62
+    left, side, below = 1.6, WIDTH - 1.7, 0.62
     height = side + below + 0.32
     axes, bar = new_panels(theme, WIDTH, height, (left, below, side, side), (left, 0.34, side, 0.1))
     ramp = LinearSegmentedColormap.from_list("signed", [theme.series[1], theme.paper, theme.series[0]])
@@ -142,15 +143,18 @@ def association_matrix(theme: Theme, names: Sequence[str], values: Floats) -> Fi
     axes.xaxis.tick_top()
     axes.set_xticklabels(numbers)
     axes.set_yticklabels(
-        [f"{shortened(name, 17)} {number}" for name, number in zip(names, numbers, strict=True)], parse_math=False
+        [f"{shortened(name, 16)} {number}" for name, number in zip(names, numbers, strict=True)], parse_math=False
     )
     axes.tick_params(labelsize=points, length=0)
+    axes.tick_params(axis="x", labelsize=SMALL * min(1.0, 11 / k))  # numbers of two digits stand side by side
     if k <= 10:
         for i in range(k):
             for j in range(k):
                 if i != j and math.isfinite(values[i, j]):
-                    text = f"{values[i, j]:.2f}".replace("0.", ".").replace("-", "−")
-                    axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=theme.ink)
+                    # Added to 0, −0 is 0.
+                    text = f"{round(values[i, j], 2) + 0.0:.2f}".replace("0.", ".").replace("-", "−")
+                    ink = theme.paper if abs(values[i, j]) > 0.6 else theme.ink
+                    axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=ink)
     scale = axes.figure.colorbar(image, cax=bar, orientation="horizontal")
     scale.set_ticks([-1, 0, 1], labels=["−1", "0", "1"])
     scale.outline.set(edgecolor=theme.faint, linewidth=0.7)
@@ -194,7 +198,10 @@ def _scaled(axes: Axes, which: str, scale: Scale, margin: float = 0.0) -> None:
         axes.set_xlim(low, high)
     else:
         axes.set_ylim(low, high)
-    axis.set_ticks(ticks, labels=_labels(ticks))
+    labels = _labels(ticks)
+    if len(ticks) > 2 and max(map(len, labels)) > LABEL:
+        ticks, labels = [ticks[0], ticks[-1]], [labels[0], labels[-1]]
+    axis.set_ticks(ticks, labels=labels)
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:

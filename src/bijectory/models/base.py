@@ -149,7 +149,7 @@ class ColumnModel(ExactModel):
     ) -> tuple[Tensor, Tensor]:
         """Rows that agree with x where ``known``, and the logs of weights whose mean is p(known): (*batch, columns), (*batch).
 
-        With ``complete`` what is drawn is never missing.
+        With ``complete`` what is drawn is never missing, and the mean is p(known, nothing else missing).
         """
 
 

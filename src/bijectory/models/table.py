@@ -17,6 +17,7 @@ from ..transforms.base import DataInitialised
 from .base import ColumnModel, as_shape
 from .table_columns import Columns, Seen
 from .table_heads import Heads
+from .table_start import start_linear
 
 
 class TableModel(ColumnModel, DataInitialised):
@@ -189,7 +190,8 @@ class TableModel(ColumnModel, DataInitialised):
         Column by column: what is known stays, and its log p(x_i | columns before) is added to the weight; what is not is drawn. The mean
         of the weights is p(known); the rows, resampled by them, are draws from p(others | known) (likelihood weighting: Fung & Chang 1990;
         Shachter & Peot 1990). Where the known columns are the first in ``order`` all rows' weights of one member are one number. Each row
-        belongs to one member, drawn at random. With ``complete`` what is drawn is never missing.
+        belongs to one member, drawn at random. With ``complete`` what is drawn is never missing, and weighs with the probability that it
+        is not: the mean weight is then p(known, nothing else missing).
 
         ``known`` broadcasts to ``x``. A copy that is known makes its source known.
         """
@@ -238,7 +240,9 @@ class TableModel(ColumnModel, DataInitialised):
             if bool(mask[:, i].any()):
                 weight = weight + torch.where(mask[:, i], self.heads.log_probs(out, seen)[:, i], 0.0)
             if not bool(mask[:, i].all()):
-                rows[:, i] = torch.where(mask[:, i], rows[:, i], self.heads.draw(out, i, complete, generator))
+                drawn, among = self.heads.draw(out, i, complete, generator)
+                rows[:, i] = torch.where(mask[:, i], rows[:, i], drawn)
+                weight = torch.where(mask[:, i], weight, weight + among)
         return rows, weight
 
     def _copies(self) -> list[tuple[int, int]]:
@@ -253,7 +257,7 @@ class TableModel(ColumnModel, DataInitialised):
     # ── constants from data ──────────────────────────────────────────────────────────────────────────────────────────
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Start at the columns' own distributions, each alone: states by their frequencies, logistics at quantiles.
+        """Start at least squares: states by their frequencies, values on a line of what stands before them, with the residuals' quantiles.
 
         ``x`` (rows, columns) and ``context`` are encoded training rows. Raises ShapeError for others.
         """
@@ -266,3 +270,4 @@ class TableModel(ColumnModel, DataInitialised):
             start = self.heads.marginals(x, self.dtype)
             for net in self.nets:
                 cast("MaskedResNet", net).last.bias.copy_(start)
+            start_linear(self, x, context)

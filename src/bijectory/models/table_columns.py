@@ -288,7 +288,7 @@ class Columns(nn.Module):
         """
         t, angles, states = seen.t, seen.angle, seen.states
         batch, here = t.shape[:-1], seen.present.to(t.dtype)
-        line = (5 * torch.tanh(t / 5)).unsqueeze(-1)
+        line = t.clamp(-8, 8).unsqueeze(-1)
         if self.knots.shape[1] > 1:
             low, high = self.knots[:, :-1], self.knots[:, 1:]
             ramp = ((t.unsqueeze(-1) - low) / (high - low).clamp_min(RAMP)).clamp(0, 1) - 0.5

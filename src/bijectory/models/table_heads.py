@@ -133,14 +133,18 @@ class Heads:
             high[..., i] = torch.where(here, room * above, high[..., i])
         return low, high
 
-    def draw(self, out: Tensor, i: int, complete: bool, generator: torch.Generator | None) -> Tensor:
-        """A draw of column i for each row."""
+    def draw(
+        self, out: Tensor, i: int, complete: bool, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor | float]:
+        """A draw of column i for each row, and the log of the probability of what it was drawn among: not missing, with ``complete``."""
+        among: Tensor | float = 0.0
         column, drawn = self.values.columns[i], out.new_zeros(len(out))
         state = torch.zeros(len(out), dtype=torch.long)
         if i in self.values.stated:
             logs = self.state_logs(out)[:, self.values.stated.index(i)]
             if complete and column.gaps:
                 logs[:, self.values.state_counts[i] - 1] = -math.inf
+                among = torch.logsumexp(logs, -1)
             state = _pick(logs, generator)
         if i in self.values.valued:
             j = self.values.valued.index(i)
@@ -155,35 +159,23 @@ class Heads:
                 angle = at + 2 * torch.atan(torch.exp(-_log_turn(scale)) * torch.tan(math.pi * (u - 0.5)))
                 drawn = self.values.unturn(angle, j - len(self.values.lines))
             words = torch.tensor([math.nan, *column.atoms, math.nan], dtype=out.dtype)
-            return torch.where(state == 0, drawn, words[state])
-        return torch.where(state < len(column.categories), state.to(out.dtype), math.nan)
+            return torch.where(state == 0, drawn, words[state]), among
+        return torch.where(state < len(column.categories), state.to(out.dtype), math.nan), among
 
     def marginals(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Outputs by which each column has its own distribution: states by their frequencies in x (rows, columns), logistics at quantiles.
-
-        The same for every row.
-        """
+        """Outputs to start from, the same for every row: states by their frequencies in x (rows, columns), mixtures side by side."""
         rows = self.values.see(x, dtype)
         parts = []
         for k, i in enumerate(self.values.stated):
             # Half a row more in each state: one that was not seen has a probability still.
             counts = torch.bincount(rows.states[:, k], minlength=self.values.state_counts[i]) + 0.5
             parts.append(torch.log(counts / counts.sum()).to(dtype))
-        places = (torch.arange(self.components, dtype=torch.float64) + 0.5) / self.components
-        lines = len(self.values.lines)
-        for j in range(len(self.values.valued)):
-            loc, raw = torch.zeros(self.components), torch.zeros(self.components)
-            here = rows.present[:, j]
-            if j < lines:
-                t = rows.t[here, j].double()
-                t = t[torch.isfinite(t)][:1_000_000]
-                loc = torch.quantile(t, places) if len(t) else torch.linspace(-1, 1, self.components)
-                gap = (loc[-1] - loc[0]) / self.components
-                scale = torch.log(gap.clamp_min(0.02)).expand(self.components)
-                raw = SCALE_REACH * torch.atanh((scale - SCALE_MIDDLE) / SCALE_REACH)
-            else:
-                loc = 2 * math.pi * places
-            parts += [torch.zeros(self.components, dtype=dtype), loc.to(dtype), raw.to(dtype)]
+        for i in self.values.valued:
+            # Side by side; where a column has values, least squares will place those on a line (``start_linear``).
+            turn = self.values.columns[i].kind == "circular"
+            ends = (0.0, 2 * math.pi * (1 - 1 / self.components)) if turn else (-1.0, 1.0)
+            loc = torch.linspace(*ends, self.components, dtype=dtype)
+            parts += [torch.zeros_like(loc), loc, torch.zeros_like(loc)]
         return torch.cat(parts) if parts else torch.zeros(0)
 
 

@@ -22,8 +22,8 @@ fashion_mnist_glow = mnist_sized(
         hardware="one accelerator (preset=gpu)",
         minutes=8,
         measured=(
-            "preset=cpu: 3.2683 ± 0.0085 bits/dim, one draw; 3.2519 ± 0.0085 with four (bijectory train fashion_mnist_glow, one thread beside "
-            "other work, 5 minutes); preset=gpu not measured"
+            "preset=cpu: 3.2683 ± 0.0085 bits/dim, one draw; 3.2519 ± 0.0085 with four (bijectory train fashion_mnist_glow, one thread "
+            "beside other work, 5 minutes); preset=gpu not measured"
         ),
     ),
 )

@@ -24,6 +24,7 @@ from ..figures.plate import Plate
 from ..figures.plates import gap, peak_of, plates
 from ..figures.style import DARK, LIGHT, Theme
 from ..training.checkpoint import write_bytes
+from .columns import Standouts, standouts, table_comments, table_plates
 from .comments import Measured, calibration_comment, cost_comment, measurements, p_words, uniformity_comment
 from .elsewhere import Noticed, noticed
 from .embed import Shown, address, embed, save, show
@@ -46,6 +47,7 @@ class Section:
     slides: dict[str, Any] | None = None
     picture_comments: dict[str, list[str]] = field(default_factory=dict)
     noticed: list[Noticed] = field(default_factory=list)
+    standouts: Standouts | None = None
 
 
 def write_report(runs: Sequence[Path], output: Path) -> Path:
@@ -100,7 +102,7 @@ def _section(reading: Reading, anchor: str, room: int) -> Section:
     density = pictures.get("density")
     peak = None if density is None else peak_of(density)
     box = None if density is None else (density["low"], density["high"])
-    drawn: dict[str, list[Plate]] = {"curves": _curves(reading), **picture_plates(reading)}
+    drawn: dict[str, list[Plate]] = {"curves": _curves(reading), **picture_plates(reading), **table_plates(reading)}
     for name in ("density", "samples", "latents", "grid", "map", "calibration", "intervals", "cost"):
         if name in pictures:
             drawn[name] = plates(name, pictures[name], reading.columns, box=box, peak=peak)
@@ -120,7 +122,9 @@ def _section(reading: Reading, anchor: str, room: int) -> Section:
         save(reading, "animation.gif", animation(film))
         section.film = _film(reading, film)
     section.slides = picture_film(reading, room)
-    section.picture_comments = picture_comments(reading)
+    section.picture_comments = {**picture_comments(reading), **table_comments(reading)}
+    if "table_rows" in pictures:
+        section.standouts = standouts(pictures["table_rows"])
     if "image_elsewhere" in pictures:
         section.noticed = noticed(pictures["image_elsewhere"], reading.dims)
     if "calibration" in pictures:

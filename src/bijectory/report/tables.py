@@ -294,15 +294,23 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"knob {name}", _words(value)) for name, value in given.items()]
     rows += [(name, _words(settings[name])) for name in ("seed", "device", "threads", "data") if name in settings]
     rows += [(f"{split} rows", f"{count:,}") for split, count in settings.get("rows", {}).items()]
-    if settings.get("columns"):
-        rows += [("columns", ", ".join(map(str, settings["columns"])))]
-    if settings.get("context_columns"):
-        rows += [("given", ", ".join(map(str, settings["context_columns"])))]
+    for name, names, kinds in (("columns", "columns", "kinds"), ("given", "context_columns", "context_kinds")):
+        if settings.get(names):
+            # Runs of before typed tables say nothing of kinds.
+            words = list(map(_column, settings.get(kinds) or ())) or list(map(str, settings[names]))
+            rows += [(name, ", ".join(words))]
     if settings.get("levels") is not None:
         rows += [("rows of shape", " × ".join(map(str, settings.get("event_shape", ()))))]
         rows += [("levels", f"{settings['levels']}, integers from 0")]
     rows += [("note", str(note)) for note in settings.get("notes", ())]
     return rows
+
+
+def _column(kind: Mapping[str, Any]) -> str:
+    """A typed column as one says it: its name, its kind, the width of its cells, whether values may be missing."""
+    step = "" if kind["step"] is None or kind["kind"] == "integer" else f" in steps of {kind['step']:g}"
+    of = f" of {kind['of']}" if kind["of"] else ""
+    return f"{kind['name']} ({kind['kind']}{of}{step}{', with gaps' if kind['gaps'] else ''})"
 
 
 def _words(value: Any) -> str:
