@@ -156,13 +156,15 @@ def test_bad_rows_stop_everything_or_are_left_out_and_counted(
     refused(command("score", run, people, "-o", out), "new.csv", *words)
     refused(command("score", run, people), *words)
     refused(command("score", run, people, "--json"), *words)
-    refused(command("impute", run, people, "-o", out), *words)
+    if value:  # a gap is what impute is for
+        refused(command("impute", run, people, "-o", out), *words)
     assert not out.exists() and [p.name for p in tmp_path.iterdir()] == ["new.csv"]
     done = passed(command("score", run, people, "-o", out, "--skip-bad"))
     assert "1 rows left out, 29 scored" in done.stderr and all(word in done.stderr for word in words)
     kept = table(out.read_text())
     assert [int(row["row"]) for row in kept] == [1, *range(3, 31)]
-    np.testing.assert_array_equal([float(row["log_prob"]) for row in kept], np.delete(sound, 1))
+    # 29 rows at once and 30 are multiplied in other blocks: the last bit may differ.
+    np.testing.assert_allclose([float(row["log_prob"]) for row in kept], np.delete(sound, 1), rtol=1e-13)
 
 
 def spoil(path: Path, rows: list[dict[str, str]]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..models.base import BoundModel, EstimateModel, ExactModel, IntegerModel, SampleModel
+from ..models.base import BoundModel, ColumnModel, EstimateModel, ExactModel, IntegerModel, SampleModel
 from ..numerics.seeds import generator_for
 
 Kind = Literal["exact", "bound", "estimate"]
@@ -41,10 +41,12 @@ def kind_of(model: SampleModel) -> Kind:
     raise InputError(f"model: {type(model).__name__} has no likelihood to evaluate")
 
 
-def log_prob_rows(model: SampleModel, x: Tensor, context: Tensor | None = None, *, chunk: int = 16384) -> Tensor:
+def log_prob_rows(model: SampleModel, x: Tensor, context: Tensor | None = None, *, chunk: int | None = None) -> Tensor:
     """Joint nats of each row, float64 on the CPU: x (rows, *event) -> (rows,). Exact models only; in the model's own precision."""
     if not isinstance(model, ExactModel):
         raise InputError(f"model: expected an ExactModel, got {type(model).__name__}")
+    # Of a table's model, whose networks read some thirty numbers of each: 2,048 rows at once ran at 1.5 times the speed of 16,384.
+    chunk = chunk or (2_048 if isinstance(model, ColumnModel) else 16_384)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(x), chunk):

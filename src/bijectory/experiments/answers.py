@@ -183,7 +183,7 @@ def _imputed(
     loaded: Loaded, model: ColumnModel, file: Path, filling: Filling, draws: int, seed: int, skip_bad: bool
 ) -> Iterator[Frame]:
     kinds = loaded.schema.kinds
-    for part in read_typed(loaded, file, filling, skip_bad=skip_bad):
+    for part in read_typed(loaded, file, filling, skip_bad=skip_bad, open_to_gaps=True):
         generator = generator_for(seed, "impute", part.frame.first_row)
         found = fill(model, part.x, part.context, draws=draws, generator=generator)
         gaps = torch.isnan(part.x)
@@ -197,10 +197,10 @@ def _imputed(
         whole = decode(found.rows.transpose(0, 1).reshape(-1, len(kinds)).double().numpy(), kinds)
         repeated = part.frame.select(np.repeat(part.kept, draws))
         gone = dict(zip(whole.names, gaps.repeat_interleave(draws, 0).numpy().T, strict=True))
-        open_to = {kind.name for kind, source in zip(kinds, sources(kinds), strict=True) if kinds[source].gaps}
+        known = {kind.name for kind in kinds}
         held: dict[str, Values] = {}
         for name, values in zip(repeated.names, repeated.columns, strict=True):
-            if name in open_to:
+            if name in known:
                 held[name] = _completed(values, whole.column(name), gone[name])
             elif not isinstance(values, Unread):
                 held[name] = values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +58,18 @@ def load_typed(path: Path, recipe: Path | None = None) -> tuple[Loaded, ColumnMo
 
 
 def read_typed(
-    loaded: Loaded, file: Path, reading: Reading, *, skip_bad: bool = False, only_context: bool = False
+    loaded: Loaded,
+    file: Path,
+    reading: Reading,
+    *,
+    skip_bad: bool = False,
+    only_context: bool = False,
+    open_to_gaps: bool = False,
 ) -> Iterator[Part]:
     """A file's rows as the model takes them, in chunks and constant memory; columns are found by name.
 
-    With ``skip_bad`` rows that cannot be used are counted in ``reading`` and left out. Raises DataError for the first of them otherwise,
+    With ``skip_bad`` rows that cannot be used are counted in ``reading`` and left out. With ``open_to_gaps`` any value may be missing, also
+    where the model's training rows had none: it is to be filled, and not judged. Raises DataError for the first of them otherwise,
     for missing columns and for a file without one row that can be used.
     """
     kinds = (*(() if only_context else loaded.schema.kinds), *loaded.schema.context_kinds)
@@ -75,7 +83,9 @@ def read_typed(
         skip_bad=skip_bad,
     )
     for frame in frames:
-        part, refusals, ignored = encoded(loaded, frame, file, skip_bad=skip_bad, only_context=only_context)
+        part, refusals, ignored = encoded(
+            loaded, frame, file, skip_bad=skip_bad, only_context=only_context, open_to_gaps=open_to_gaps
+        )
         reading.ignored = ignored
         reading.used += len(part.kept)
         reading.refused += len(frame) - len(part.kept)
@@ -87,13 +97,21 @@ def read_typed(
 
 
 def encoded(
-    loaded: Loaded, frame: Frame, source: object, *, skip_bad: bool = False, only_context: bool = False
+    loaded: Loaded,
+    frame: Frame,
+    source: object,
+    *,
+    skip_bad: bool = False,
+    only_context: bool = False,
+    open_to_gaps: bool = False,
 ) -> tuple[Part, tuple[str, ...], tuple[str, ...]]:
     """A table's rows as the model takes them, what is said of those that are refused, and the columns that nobody asked for.
 
     Raises DataError as `data.encoding.encode` does.
     """
     kinds = () if only_context else loaded.schema.kinds
+    if open_to_gaps:
+        kinds = tuple(dataclasses.replace(kind, gaps=True) for kind in kinds)
     found = encode(frame, (*kinds, *loaded.schema.context_kinds), source=source, skip_bad=skip_bad)
     dtype = next(loaded.model.parameters()).dtype
     x, context = (torch.from_numpy(part).to(dtype) for part in np.split(found.matrix, [len(kinds)], axis=1))

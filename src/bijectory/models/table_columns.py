@@ -205,8 +205,7 @@ class Columns(nn.Module):
         j = len(self.lines) + k
         x = column.low + torch.remainder(angle / (2 * math.pi) * period, period)
         if (step := self._steps[j]) > 0:
-            x = torch.round((x - self.origin[j]) / step) * step + self.origin[j]
-            x = column.low + torch.remainder(x - column.low, period)
+            x = column.low + torch.remainder(_on_grid(x, step, self.origin[j]) - column.low, period)
         return x
 
     def angles(self, x: Tensor) -> Tensor:
@@ -262,7 +261,7 @@ class Columns(nn.Module):
 
     def _snapped(self, x: Tensor, column: Column, step: float, j: int) -> Tensor:
         if step:
-            x = torch.round((x - self.origin[j]) / step) * step + self.origin[j]
+            x = _on_grid(x, step, self.origin[j])
         least, most = _support(column)
         if step or column.kind == "bounded":
             # A value rounded past its bound, or a sigmoid rounded to 0 or 1, belongs to the last cell inside.
@@ -375,6 +374,12 @@ def _curve(name: str, x: Tensor, least: Tensor, most: Tensor, unit: Tensor) -> t
 def _quantiles(t: Tensor, q: Tensor) -> Tensor:
     # torch.quantile refuses more than 16 million numbers.
     return torch.quantile(t[:1_000_000], q)
+
+
+def _on_grid(x: Tensor, step: float, origin: Tensor) -> Tensor:
+    """The nearest of origin + whole steps. 3 · 0.1 is 0.30000000000000004: three digits more than the step has are kept, as 0.3."""
+    value = torch.round((x - origin) / step) * step + origin
+    return torch.round(value, decimals=max(0, 3 - math.floor(math.log10(step))))
 
 
 def _stack(parts: list[Tensor], like: Tensor) -> Tensor:
