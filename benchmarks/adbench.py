@@ -81,7 +81,10 @@ def scored(name: str, X: Any, y: Any, seed: int, methods: list[str]) -> list[dic
             warnings.simplefilter("ignore")  # a mixture that did not converge is still judged by its BIC
             unusual = METHODS[method](train, test, seed)
         row = {"table": name, "seed": seed, "method": method, "rows": len(train), "columns": X.shape[1]}
-        row |= {"auroc": round(roc_auc_score(labels, unusual), 5), "ap": round(average_precision_score(labels, unusual), 5)}
+        row |= {
+            "auroc": round(roc_auc_score(labels, unusual), 5),
+            "ap": round(average_precision_score(labels, unusual), 5),
+        }
         found.append(row | {"seconds": round(time.perf_counter() - begun, 1)})
         print(*found[-1].values(), flush=True)
     return found
@@ -185,14 +188,19 @@ def render(rows: list[dict[str, str]]) -> str:
     for metric in ("auroc", "ap"):
         found = np.array(
             [
-                [np.mean([float(r[metric]) for r in rows if r["table"] == t and r["method"] == m] or [np.nan]) for m in methods]
+                [
+                    np.mean([float(r[metric]) for r in rows if r["table"] == t and r["method"] == m] or [np.nan])
+                    for m in methods
+                ]
                 for t in tables
             ]
         )
         lines.append("  ".join([metric.ljust(13), *(m.rjust(7) for m in methods)]))
         lines += ["  ".join([t.ljust(13), *(f"{v:7.3f}" for v in row)]) for t, row in zip(tables, found, strict=True)]
         whole = ~np.isnan(found).any(1)
-        lines.append("  ".join([f"mean of {whole.sum()}".ljust(13), *(f"{v:7.3f}" for v in found[whole].mean(0))]) + "\n")
+        lines.append(
+            "  ".join([f"mean of {whole.sum()}".ljust(13), *(f"{v:7.3f}" for v in found[whole].mean(0))]) + "\n"
+        )
     return "\n".join(lines)
 
 

@@ -38,7 +38,10 @@ _ROOMS = {
     "Exp": "transforms.elementwise",
     "FactorOut": "transforms.factor_out",
     "Flow": "models.flow",
+    "FlowAnomaly": "estimators.anomaly",
     "FlowBase": "models.flow_base",
+    "FlowDensity": "estimators.density",
+    "FlowRegressor": "estimators.regressor",
     "Householder": "transforms.orthogonal",
     "IntegerModel": "models.base",
     "Inverse": "transforms.base",
@@ -117,6 +120,9 @@ if TYPE_CHECKING:
     from .distributions.student import StudentT
     from .distributions.uniform import Uniform
     from .errors import BijectoryError
+    from .estimators.anomaly import FlowAnomaly
+    from .estimators.density import FlowDensity
+    from .estimators.regressor import FlowRegressor
     from .experiments.scorer import Scorer
     from .models.base import BoundModel, EstimateModel, ExactModel, IntegerModel, SampleModel
     from .models.conditional import standardised_context

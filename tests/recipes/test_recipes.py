@@ -14,7 +14,7 @@ from bijectory.experiments.recipe import built_in_recipes, find_recipe
 
 RECIPES = sorted(built_in_recipes())
 #: Recipes for data of one's own, which can promise no figure.
-OWN = {"pictures"}
+OWN = {"pictures", "table"}
 
 
 @pytest.mark.parametrize("name", RECIPES)

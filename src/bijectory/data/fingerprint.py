@@ -19,7 +19,7 @@ def fingerprint(path: Path) -> str:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (Path(folder) / "a.csv").write_text("x\\n1\\n")
         ...     fingerprint(Path(folder) / "a.csv")[:8]
-        'f9a04bd9'
+        '5b1465f7'
     """
     found = hashlib.blake2b(digest_size=16)
     try:
@@ -28,8 +28,8 @@ def fingerprint(path: Path) -> str:
             for file in files:
                 found.update(f"{file.relative_to(path).as_posix()}\x1f{file.stat().st_size}\x1e".encode())
         else:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
+            with path.open("rb") as content:
+                while chunk := content.read(1 << 20):
                     found.update(chunk)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}; check the path and its permissions") from error

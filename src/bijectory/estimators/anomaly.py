@@ -9,28 +9,29 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import OutlierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ..data.encoding import encode
 from ..data.frames import Frame
 from ..data.kinds import Column
 from ..errors import InputError
+from .grammar import OutlierMixin, check_is_fitted, check_random_state
 from .typed import TypedEstimator, encoded
 
 #: Nats added to each column's scale: of a column whose log p hardly varies, a tenth of a nat less is no surprise yet.
-LEAST = 0.1
+LEAST = 0.3
+#: The interquartile range of a normal distribution, in deviations.
+QUARTILES = 1.349
 #: Medians are taken over at most so many training rows, and rows are scored so many at once.
 MOST, CHUNK = 20_000, 16_384
 
 
-class FlowAnomaly(OutlierMixin, TypedEstimator):
+class FlowAnomaly(OutlierMixin, TypedEstimator):  # type: ignore[misc]
     """Anomalies of a table: rows in which columns are less likely than they usually are, given the columns before them.
 
         score(row) = −Σ_i max(0, (m_i − log p(x_i | x_before)) / s_i),   decision_function(row) = score(row) − offset_
 
-    with m_i the median of log p(x_i | x_before) over the training rows and s_i their median absolute deviation, times 1.4826 as for a
-    standard deviation, plus 0.1 nats. An anomaly is where decision_function is below 0. The log density itself (``FlowDensity``) adds
+    with m_i the median of log p(x_i | x_before) over the training rows and s_i their interquartile range / 1.349, the deviation of a normal
+    distribution, plus 0.3 nats. An anomaly is where decision_function is below 0. The log density itself (``FlowDensity``) adds
     nats of columns as they are: one whose density varies much between ordinary rows then drowns the others.
 
     The grammar is ``IsolationForest``'s. A word that no training row had, or a number that a column cannot hold, counts as a missing value,
@@ -56,7 +57,8 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         *,
         kinds: Mapping[str, str] | None = None,
         minutes: float = 1.0,
-        max_steps: int | None = None,
+        max_steps: int | None = 300,
+        max_samples: int = 2_000,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -64,6 +66,7 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         self.kinds = kinds
         self.minutes = minutes
         self.max_steps = max_steps
+        self.max_samples = max_samples
         self.random_state = random_state
         self.verbose = verbose
 
@@ -83,15 +86,21 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         found = self._infer(frame, weights, self.kinds)
         kinds = [dataclasses.replace(kind, gaps=True) for kind in found if kind.of is None]
         known = weights > 0
-        self._train(kinds, encode(frame.select(np.flatnonzero(known)), kinds, source="X").matrix, weights[known])
+        if not self.max_samples >= 2:
+            raise InputError(f"max_samples: expected at least 2 rows to learn from, got {self.max_samples!r}")
+        matrix, learnt = encode(frame.select(np.flatnonzero(known)), kinds, source="X").matrix, weights[known]
+        if len(matrix) > self.max_samples:
+            drawn = check_random_state(self.random_state).permutation(len(matrix))[: int(self.max_samples)]
+            matrix, learnt = matrix[drawn], learnt[drawn]
+        self._train(kinds, matrix, learnt)
         terms, weights = self._terms(frame.select(np.flatnonzero(known))), weights[known]
         some = np.linspace(0, len(terms) - 1, min(len(terms), MOST)).astype(int)
-        self.middle_ = _median(terms[some], weights[some])
-        self.scale_ = 1.4826 * _median(np.abs(terms[some] - self.middle_), weights[some]) + LEAST
+        low, self.middle_, high = (_quantiles(terms[some], weights[some], q) for q in (0.25, 0.5, 0.75))
+        self.scale_ = (high - low) / QUARTILES + LEAST
         scores = self._surprise(terms)
         if share == "auto":
-            low, high = np.quantile(scores, [0.25, 0.75], weights=weights, method="inverted_cdf")
-            self.offset_ = float(low - 1.5 * (high - low))
+            first, third = np.quantile(scores, [0.25, 0.75], weights=weights, method="inverted_cdf")
+            self.offset_ = float(first - 1.5 * (third - first))
         else:
             self.offset_ = _below(scores, weights, float(share))
         return self
@@ -123,9 +132,9 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):
         return torch.cat(parts).numpy()
 
 
-def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The weighted median of each column, (rows, columns) -> (columns)."""
-    return np.array([np.quantile(v, 0.5, weights=weights, method="inverted_cdf") for v in values.T])
+def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """The weighted quantile of each column, (rows, columns) -> (columns)."""
+    return np.array([np.quantile(v, q, weights=weights, method="inverted_cdf") for v in values.T])
 
 
 def _below(scores: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:

@@ -7,16 +7,15 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import DensityMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ..data.encoding import decode, encode
 from ..data.kinds import Column
 from .forms import form_of, in_form
+from .grammar import DensityMixin, check_is_fitted
 from .typed import TypedEstimator, encoded, generator, nats
 
 
-class FlowDensity(DensityMixin, TypedEstimator):
+class FlowDensity(DensityMixin, TypedEstimator):  # type: ignore[misc]
     """An exact density of a table's rows: numbers, counts, words and gaps as they stand.
 
         log p(row) = Σ_i log p(column_i | columns before i),   the mean of ``size_.members`` such densities
@@ -75,7 +74,9 @@ class FlowDensity(DensityMixin, TypedEstimator):
         self.notes_: tuple[str, ...] = ()
         kinds = self._infer(frame, weights, self.kinds)
         self.form_, self.columns_ = form_of(X), list(frame.names)
-        self._train(kinds, encode(frame.select(np.flatnonzero(weights)), kinds, source="X").matrix, weights[weights > 0])
+        self._train(
+            kinds, encode(frame.select(np.flatnonzero(weights)), kinds, source="X").matrix, weights[weights > 0]
+        )
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:

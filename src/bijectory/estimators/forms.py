@@ -27,7 +27,9 @@ def in_form(frame: Frame, names: tuple[str, ...], form: str) -> Any:
         columns[name] = values.listed() if isinstance(values, Text) else np.asarray(values)
     if form in ("pandas", "polars"):
         return importlib.import_module(form).DataFrame(columns)
-    arrays = {name: np.array(values, dtype=object) if isinstance(values, list) else values for name, values in columns.items()}
+    arrays = {
+        name: np.array(values, dtype=object) if isinstance(values, list) else values for name, values in columns.items()
+    }
     if form == "mapping":
         return arrays
     words = any(isinstance(values, list) for values in columns.values())

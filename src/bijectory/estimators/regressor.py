@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ..data.encoding import encode
 from ..data.frames import Frame
@@ -18,13 +16,14 @@ from ..data.kinds import Column
 from ..errors import InputError
 from ..models.predictive import Predictive
 from .fitting import repeats
-from .typed import TypedEstimator, as_tensor, generator, nats
+from .grammar import RegressorMixin, check_consistent_length, check_is_fitted, column_or_1d
+from .typed import TypedEstimator, generator, nats
 
 #: Rows that are asked about at once: their mixtures, at every level of probability, are held together.
 CHUNK = 4096
 
 
-class FlowRegressor(RegressorMixin, TypedEstimator):
+class FlowRegressor(RegressorMixin, TypedEstimator):  # type: ignore[misc]
     """p(y | X), an exact density of one number given the columns of a table.
 
         p(y | x) = (1/M) Σ_m Σ_k w_mk(x) logistic(t(y); loc_mk(x), s_mk(x)) |t'(y)|
@@ -81,7 +80,7 @@ class FlowRegressor(RegressorMixin, TypedEstimator):
         if y is None:
             raise InputError("This FlowRegressor requires y to be passed, but the target y is None")
         frame = self._frame(X, reset=True)
-        check_consistent_length(X, y)
+        check_consistent_length(range(len(frame)), y)
         target = _target(column_or_1d(y, warn=True))
         weights = self._weights(sample_weight, frame)
         self.notes_: tuple[str, ...] = ()
@@ -117,7 +116,7 @@ class FlowRegressor(RegressorMixin, TypedEstimator):
 
     def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> NDArray[np.float64]:
         """Draws of y given each row, (rows, n_samples)."""
-        context = as_tensor(self._context(X))
+        context = torch.from_numpy(self._context(X))
         return self.model_.sample(n_samples, context, generator=generator(random_state)).squeeze(-1).T.double().numpy()
 
     def _context(self, X: Any) -> NDArray[np.float64]:
@@ -125,7 +124,7 @@ class FlowRegressor(RegressorMixin, TypedEstimator):
         return encode(self._frame(X, reset=False), self.kinds_, source="X").matrix
 
     def _asked(self, X: Any) -> list[Predictive]:
-        return [Predictive(self.model_, rows) for rows in as_tensor(self._context(X)).split(CHUNK)]
+        return [Predictive(self.model_, rows) for rows in torch.from_numpy(self._context(X)).split(CHUNK)]
 
     def _target_column(self, target: Frame) -> Column:
         asked = {} if self.target_kind is None else {"y": self.target_kind}
@@ -134,7 +133,9 @@ class FlowRegressor(RegressorMixin, TypedEstimator):
             # Counts and shares as numbers on the whole line: their mean is exact, and two values are no words here.
             (column,), notes = infer_columns(target, {"y": "real"}, source="y")
         if column.kind not in ("real", "positive", "bounded", "integer"):
-            raise InputError(f"target_kind: expected real, positive, bounded or integer, got {column.kind}; y is a number on a line")
+            raise InputError(
+                f"target_kind: expected real, positive, bounded or integer, got {column.kind}; y is a number on a line"
+            )
         self.notes_ += notes
         return column
 

@@ -30,7 +30,9 @@ def save_estimator(estimator: Any, path: Path) -> None:
     params = estimator.get_params(deep=False)
     for name, value in params.items():
         if not isinstance(value, bool | int | float | str | Mapping | None):
-            raise InputError(f"{name}: expected a number, a text or None in an estimator that is saved, got {value!r}; set_params({name}=None)")
+            raise InputError(
+                f"{name}: expected a number, a text or None in an estimator that is saved, got {value!r}; set_params({name}=None)"
+            )
     tensors = {f"model.{name}": tensor for name, tensor in estimator.model_.state_dict().items()}
     tensors["probe.x"] = estimator.probes_.x
     if estimator.probes_.context is not None:
@@ -43,7 +45,10 @@ def save_estimator(estimator: Any, path: Path) -> None:
         "columns": [asdict(column) for column in estimator.model_.columns],
         "context": [asdict(column) for column in estimator.model_.context_columns],
         "size": estimator.size_._asdict(),
-        "fitted": {name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for name, value in fitted.items()},
+        "fitted": {
+            name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+            for name, value in fitted.items()
+        },
     }
     write_tensors(path, tensors, record)
 
@@ -52,14 +57,18 @@ def load_estimator(kind: type[T], path: Path) -> T:
     """An estimator of this kind from its file."""
     tensors, record = read_tensors(path)
     if record.get("estimator") != kind.__name__:
-        raise CheckpointError(f"{path}: expected a saved {kind.__name__}, got {record.get('estimator', 'something else')}")
+        raise CheckpointError(
+            f"{path}: expected a saved {kind.__name__}, got {record.get('estimator', 'something else')}"
+        )
     found: Any
     try:
         found = kind(**record["params"])
-        size = msgspec.convert(record["size"], TableSize, strict=False) if isinstance(record["size"], list) else TableSize(**record["size"])
+        size = TableSize(**record["size"])
         columns, context = (msgspec.convert(record[part], tuple[Column, ...]) for part in ("columns", "context"))
         model = made(columns, context, size, size.members).double().eval()
-        model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+        model.load_state_dict(
+            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        )
         for name, value in record["fitted"].items():
             setattr(found, name, value)
         found.model_, found.size_, found.probes_ = model, size, Rows(tensors["probe.x"], tensors.get("probe.context"))
@@ -71,8 +80,10 @@ def load_estimator(kind: type[T], path: Path) -> T:
         found.feature_names_in_ = np.array(found.feature_names_in_, dtype=object)
     # Another processor may sum in another order; 1e-9 relative is far above that and far below any changed constant.
     if not torch.allclose(_probe(model, tensors), then, rtol=1e-9, atol=1e-9):
-        raise CheckpointError(f"{path}: its rows have other log densities than when it was saved; use the version that saved it")
-    return found  # type: ignore[no-any-return]
+        raise CheckpointError(
+            f"{path}: its rows have other log densities than when it was saved; use the version that saved it"
+        )
+    return found
 
 
 def _probe(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:

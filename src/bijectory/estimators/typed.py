@@ -10,24 +10,26 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data.encoding import encode
 from ..data.frames import Frame, Text, Unread
 from ..data.given import as_frame
 from ..data.inference import infer_columns
 from ..data.kinds import Column
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError
+from ..evaluation.likelihood import log_prob_rows
 from ..experiments.auto import choose_table
+from ..models.table import TableModel
 from .fitting import canonical, repeats, train_table
+from .grammar import (
+    BaseEstimator,
+    _check_sample_weight,
+    check_array,
+    check_is_fitted,
+    check_random_state,
+    validate_data,
+)
 from .saving import load_estimator, save_estimator
-
-try:
-    from sklearn.base import BaseEstimator
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
-except ImportError as error:
-    raise MissingExtraError("scikit-learn is not installed; pip install 'bijectory[sklearn]'") from error
 
 #: Rows kept with an estimator, whose log density is computed anew when it is loaded.
 PROBES = 16
@@ -73,16 +75,22 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
 
     def _frame(self, X: Any, *, reset: bool) -> Frame:
         """A person's own table, its columns those of the fit."""
-        if hasattr(X, "columns"):
+        if isinstance(X, Mapping):
+            frame = as_frame(X, None if reset else self.feature_names_in_)
+            if reset:
+                self.n_features_in_, self.feature_names_in_ = len(frame.names), np.array(frame.names, dtype=object)
+        elif hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             frame = as_frame(X)
         else:
-            if isinstance(X, list | tuple) and any(isinstance(v, str) for row in X if isinstance(row, Sequence) for v in row):
+            if isinstance(X, list | tuple) and any(
+                isinstance(v, str) for row in X if isinstance(row, Sequence) for v in row
+            ):
                 X = np.array(X, dtype=object)  # numbers beside words: numpy would make all of them words
             array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self, input_name="X")
             validate_data(self, array, reset=reset, skip_check_array=True)
             frame = as_frame(array)
-        for name, column in zip(frame.names, frame.columns, strict=True):
+        for column in frame.columns:
             if isinstance(column, Unread):
                 raise TypeError(f"X: an argument must be a string or a number; {column.why}")
         return frame
@@ -112,6 +120,8 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
         """Fit ``model_`` to encoded rows."""
         given = None if context is None else torch.from_numpy(context)
         rows = canonical(torch.from_numpy(x), given, weights)
+        if not self.minutes > 0:
+            raise InputError(f"minutes: expected more than 0, got {self.minutes}")
         size = choose_table(len(rows), [*context_columns, *columns], minutes=self.minutes)
         if self.max_steps is not None:
             if self.max_steps < 1:
@@ -137,10 +147,8 @@ def encoded(frame: Frame, kinds: Sequence[Column]) -> tuple[NDArray[np.float64],
     return matrix, kept
 
 
-def nats(model: Any, x: NDArray[np.float64], context: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def nats(model: TableModel, x: NDArray[np.float64], context: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """log p of encoded rows, (rows, columns) -> (rows)."""
-    from ..evaluation.likelihood import log_prob_rows
-
     given = None if context is None else torch.from_numpy(context)
     return log_prob_rows(model, torch.from_numpy(x), given).numpy()
 
@@ -148,8 +156,3 @@ def nats(model: Any, x: NDArray[np.float64], context: NDArray[np.float64] | None
 def generator(random_state: Any) -> torch.Generator:
     """torch's random numbers from scikit-learn's ``random_state``."""
     return torch.Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
-
-
-def as_tensor(values: NDArray[np.float64]) -> Tensor:
-    """Float64 rows as a tensor."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))

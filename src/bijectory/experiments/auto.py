@@ -54,7 +54,7 @@ def _axes(path: Path) -> int:
     return most
 
 
-#: Tables of fewer rows than the first can spare none to stop by; of fewer than the second, several small networks know more than a large one.
+#: Tables of fewer rows than the first can spare none to stop by; of fewer than the second several small networks know more than one.
 FEWEST, FEW = 40, 5_000
 #: No budget makes it fewer steps.
 LEAST_STEPS = 100
