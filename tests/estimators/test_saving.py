@@ -22,7 +22,9 @@ def fitted(kind: Any) -> Any:
     return kind(max_steps=4, random_state=0, kinds={"n": "real"}).fit(X, Y)
 
 
-@pytest.mark.parametrize(("kind", "asked"), [(FlowDensity, "score_samples"), (FlowAnomaly, "predict"), (FlowRegressor, "predict")])
+@pytest.mark.parametrize(
+    ("kind", "asked"), [(FlowDensity, "score_samples"), (FlowAnomaly, "predict"), (FlowRegressor, "predict")]
+)
 def test_what_was_saved_is_loaded(kind: Any, asked: str, tmp_path: Path) -> None:
     before = fitted(kind)
     before.save(tmp_path / "e.safetensors")

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..data.encoding import decode, encode
 from ..data.kinds import Column
+from .fitting import canonical
 from .forms import form_of, in_form
 from .grammar import DensityMixin, check_is_fitted
-from .typed import TypedEstimator, encoded, generator, nats
+from .typed import TypedEstimator, encoded, fitted_table, generator, nats
 
 
 class FlowDensity(DensityMixin, TypedEstimator):  # type: ignore[misc]
@@ -74,9 +75,8 @@ class FlowDensity(DensityMixin, TypedEstimator):  # type: ignore[misc]
         self.notes_: tuple[str, ...] = ()
         kinds = self._infer(frame, weights, self.kinds)
         self.form_, self.columns_ = form_of(X), list(frame.names)
-        self._train(
-            kinds, encode(frame.select(np.flatnonzero(weights)), kinds, source="X").matrix, weights[weights > 0]
-        )
+        matrix = encode(frame.select(np.flatnonzero(weights)), kinds, source="X").matrix
+        fitted_table(self, kinds, canonical(matrix, weights[weights > 0]))
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:

@@ -31,23 +31,21 @@ LOOKS, PATIENCE = 40, 8
 AVERAGED = 0.05
 
 
-def canonical(x: Tensor, context: Tensor | None, weights: NDArray[np.float64]) -> Rows:
-    """Distinct rows in one order, each with the sum of its weights, brought to mean 1; (weights are positive).
+def canonical(x: NDArray[np.float64], weights: NDArray[np.float64], context: NDArray[np.float64] | None = None) -> Rows:
+    """Distinct rows in one order, each with the sum of its weights (all positive), brought to mean 1.
 
     So that a row given twice and one of weight 2 are the same to all that comes after, held-out rows and batches included.
     """
-    both = x if context is None else torch.cat([context, x], 1)
-    rows = both.double().numpy() + 0.0
+    rows = (x if context is None else np.concatenate([context, x], 1)) + 0.0  # −0 is 0
     # NaN equals nothing, itself neither; no value of a column is infinite.
     found, place = np.unique(np.where(np.isnan(rows), np.inf, rows), axis=0, return_inverse=True)
     total = np.bincount(place.reshape(-1), weights=weights, minlength=len(found))
     distinct = torch.from_numpy(np.where(np.isinf(found), np.nan, found))
-    split = 0 if context is None else context.shape[1]
+    given = 0 if context is None else context.shape[1]
     return Rows(
-        distinct[:, split:],
-        None if context is None else distinct[:, :split],
-        None,
-        torch.from_numpy(total / total.mean()).float(),
+        distinct[:, given:],
+        None if context is None else distinct[:, :given],
+        weights=torch.from_numpy(total / total.mean()).float(),
     )
 
 
@@ -77,24 +75,27 @@ def train_table(
     size: TableSize,
     *,
     context_columns: Sequence[Column] = (),
+    parts: Sequence[Rows] = (),
     seed: int,
 ) -> tuple[TableModel, int]:
     """A model of canonical rows, in float64 and ready to be asked, and the steps that it took.
 
-    Each of its ``size.members`` networks trains on its own and keeps the weights that say most of a part of the rows that it never saw, a
-    different one for each: together they have seen all. Global random numbers are left as they were.
+    Each of its ``size.members`` networks trains on its own, on all rows or on its own of the ``parts``, and keeps the weights that say most
+    of some that it never saw, others for each: together they have seen all. Global random numbers are left as they were.
     """
     model = made(columns, context_columns, size, size.members)
     model.initialise(rows.x, rows.context)
     steps = 0
     if model.values.stated or model.values.valued:  # else all columns are constant, and there is nothing to learn
-        order = torch.randperm(len(rows), generator=generator_for(seed, "held"))
         for member in range(size.members):
+            mine = parts[member] if parts else rows
+            order = torch.randperm(len(mine), generator=generator_for(seed, "held"))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(generator_for(seed, "member", member).initial_seed())
                 alone = made(columns, context_columns, size, 1)
                 alone.initialise(rows.x, rows.context)
-                steps += _train(alone, rows, _held(order, member, size.members), size, seed + member)
+                start_linear(alone, mine.x, mine.context)
+                steps += _train(alone, mine, _held(order, member, size.members), size, seed + member)
             model.nets[member].load_state_dict(alone.nets[0].state_dict())
     return model.double().eval(), steps
 

@@ -15,9 +15,9 @@ from ..data.inference import infer_columns
 from ..data.kinds import Column
 from ..errors import InputError
 from ..models.predictive import Predictive
-from .fitting import repeats
+from .fitting import canonical, repeats
 from .grammar import RegressorMixin, check_consistent_length, check_is_fitted, column_or_1d
-from .typed import TypedEstimator, generator, nats
+from .typed import TypedEstimator, fitted_table, generator, nats
 
 #: Rows that are asked about at once: their mixtures, at every level of probability, are held together.
 CHUNK = 4096
@@ -87,13 +87,9 @@ class FlowRegressor(RegressorMixin, TypedEstimator):  # type: ignore[misc]
         kinds = [_read(kind) for kind in self._infer(frame, weights, self.kinds) if kind.of is None]
         known = np.flatnonzero(weights)
         column = self._target_column(target.select(np.repeat(np.arange(len(frame)), repeats(weights))))
-        self._train(
-            [column],
-            encode(target.select(known), [column], source="y").matrix,
-            weights[known],
-            kinds,
-            encode(frame.select(known), kinds, source="X").matrix,
-        )
+        y_rows = encode(target.select(known), [column], source="y").matrix
+        context = encode(frame.select(known), kinds, source="X").matrix
+        fitted_table(self, [column], canonical(y_rows, weights[known], context), kinds)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:

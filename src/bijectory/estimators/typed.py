@@ -16,11 +16,12 @@ from ..data.frames import Frame, Text, Unread
 from ..data.given import as_frame
 from ..data.inference import infer_columns
 from ..data.kinds import Column
+from ..data.splits import Rows
 from ..errors import InputError
 from ..evaluation.likelihood import log_prob_rows
-from ..experiments.auto import choose_table
+from ..experiments.auto import TableSize, choose_table
 from ..models.table import TableModel
-from .fitting import canonical, repeats, train_table
+from .fitting import repeats, train_table
 from .grammar import (
     BaseEstimator,
     _check_sample_weight,
@@ -43,7 +44,6 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
     """
 
     kinds: Mapping[str, str] | None
-    minutes: float
     max_steps: int | None
     random_state: Any
     verbose: int
@@ -75,7 +75,8 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
 
     def _frame(self, X: Any, *, reset: bool) -> Frame:
         """A person's own table, its columns those of the fit."""
-        if isinstance(X, Mapping):
+        # One of scipy's sparse matrices is a dict, and no table.
+        if isinstance(X, Mapping) and not hasattr(X, "toarray"):
             frame = as_frame(X, None if reset else self.feature_names_in_)
             if reset:
                 self.n_features_in_, self.feature_names_in_ = len(frame.names), np.array(frame.names, dtype=object)
@@ -109,29 +110,33 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
         self.notes_ = (*getattr(self, "notes_", ()), *notes)
         return found
 
-    def _train(
-        self,
-        columns: Sequence[Column],
-        x: NDArray[np.float64],
-        weights: NDArray[np.float64],
-        context_columns: Sequence[Column] = (),
-        context: NDArray[np.float64] | None = None,
-    ) -> None:
-        """Fit ``model_`` to encoded rows."""
-        given = None if context is None else torch.from_numpy(context)
-        rows = canonical(torch.from_numpy(x), given, weights)
-        if not self.minutes > 0:
-            raise InputError(f"minutes: expected more than 0, got {self.minutes}")
-        size = choose_table(len(rows), [*context_columns, *columns], minutes=self.minutes)
-        if self.max_steps is not None:
-            if self.max_steps < 1:
-                raise InputError(f"max_steps: expected at least 1, got {self.max_steps}")
-            size = size._replace(steps=min(size.steps, self.max_steps))
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.model_, self.n_iter_ = train_table(columns, rows, size, context_columns=context_columns, seed=seed)
-        self.size_, self.probes_ = size, rows.select(slice(0, PROBES))
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _limited(self, size: TableSize) -> TableSize:
+        """The size with no more than ``max_steps``."""
+        if self.max_steps is None:
+            return size
+        if self.max_steps < 1:
+            raise InputError(f"max_steps: expected at least 1, got {self.max_steps}")
+        return size._replace(steps=min(size.steps, self.max_steps))
+
+    def _keep(self, model: TableModel, steps: int, size: TableSize, rows: Rows) -> None:
+        """Set what ``fit`` found."""
+        self.model_, self.n_iter_, self.size_ = model, steps, size
+        self.probes_ = rows.select(slice(0, PROBES))
         if self.verbose:
-            print("\n".join([*self.notes_, f"{len(rows):,} distinct rows, {self.n_iter_:,} steps, {size}"]))
+            print("\n".join([*self.notes_, f"{len(rows):,} distinct rows, {steps:,} steps, {size}"]))
+
+
+def fitted_table(estimator: Any, columns: Sequence[Column], rows: Rows, context_columns: Sequence[Column] = ()) -> None:
+    """Fit the ``model_`` of an estimator with ``minutes`` to canonical rows."""
+    if not estimator.minutes > 0:
+        raise InputError(f"minutes: expected more than 0, got {estimator.minutes}")
+    chosen = choose_table(len(rows), [*context_columns, *columns], minutes=estimator.minutes)
+    size = estimator._limited(chosen)
+    model, steps = train_table(columns, rows, size, context_columns=context_columns, seed=estimator._seed())
+    estimator._keep(model, steps, size, rows)
 
 
 def encoded(frame: Frame, kinds: Sequence[Column]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -80,7 +80,7 @@ def typed_table(
             metric="nats",
             value=STARTS[table],
             tolerance=1.0,
-            source="the same model after one update, seed 0: exact nats of `bijectory train typed_table steps=1`, from which it should fall",
+            source="the same model after one update, seed 0: exact nats of `bijectory train typed_table steps=1`, to be fallen below",
             hardware="two CPU cores",
             minutes=1,
             measured=MEASURED[table],
