@@ -144,6 +144,16 @@ def test_counts_sum_to_one_and_a_bounded_score_too() -> None:
         assert float(model.log_prob(grid).exp().sum()) == pytest.approx(1, abs=1e-6)
 
 
+def test_a_score_with_one_value_off_its_bounds_keeps_its_digits() -> None:
+    # Halves of a share: only 0.5 has a finite t.
+    x = torch.tensor([0.0, 0.5, 1.0] * 50, dtype=torch.float64)[:, None]
+    model = trained((Column("x", "bounded", low=0, high=1, step=0.5),), x, 150)
+    with torch.no_grad():
+        share = 0.5 * model.log_prob(torch.tensor([[0.0], [0.5], [1.0]], dtype=torch.float64)).exp()
+    assert float(share.sum()) == pytest.approx(1, abs=1e-9)
+    assert share.tolist() == pytest.approx([1 / 3] * 3, abs=0.1)
+
+
 def test_a_circle_has_no_seam() -> None:
     x = (24 + 2 * torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)) % 24
     model = trained((Column("hour", "circular", low=0, high=24),), x, 50)

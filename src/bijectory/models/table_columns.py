@@ -327,7 +327,8 @@ class Columns(nn.Module):
             g, _ = _curve(_curve_name(column), values, least, most, unit)
             self.centre[j] = g.mean()
             deviation = g.std(correction=0)
-            self.spread[j] = deviation if deviation > 0 else 1.0
+            # Of a score that has one value off its bounds, rounding left a deviation of 1e-17, and t of 1e17.
+            self.spread[j] = deviation if deviation > 1e-12 * (1 + g.abs().amax()) else 1.0
             t = (g - self.centre[j]) / self.spread[j]
             self.knots[j] = _quantiles(t, torch.linspace(0, 1, self.knots.shape[1], dtype=t.dtype)).to(self.knots)
 
