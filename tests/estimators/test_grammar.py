@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bijectory import FlowAnomaly, FlowDensity, FlowRegressor
-from bijectory.errors import InputError, MissingExtraError
+from bijectory.errors import MissingExtraError
 
 KINDS = (FlowDensity, FlowAnomaly, FlowRegressor)
 
@@ -37,8 +37,12 @@ def data() -> tuple[Any, Any]:
 def test_search_scores_and_pipelines(kind: Any) -> None:
     X, y = data()
     if kind is not FlowAnomaly:
-        search = GridSearchCV(kind(random_state=0), {"max_steps": [5, 60]}, cv=2).fit(X, y)
-        assert search.best_params_ == {"max_steps": 60}
+        grid = {"kinds": [None, {"x1": "ignore", "x2": "ignore"}]}
+        search = GridSearchCV(kind(max_steps=5, random_state=0), grid, cv=2).fit(X, y)
+        scores = search.cv_results_["mean_test_score"]
+        assert np.isfinite(scores).all()
+        # A density of one column has more of it than one of three; a line of y cannot do without the two that y is.
+        assert search.best_index_ == (1 if kind is FlowDensity else 0)
         assert np.isfinite(cross_val_score(kind(max_steps=5, random_state=0), X, y, cv=2)).all()
     piped = make_pipeline(StandardScaler(), kind(max_steps=30, random_state=0)).fit(X, y)
     ask = "predict" if kind is FlowRegressor else "score_samples"
@@ -50,7 +54,7 @@ def test_search_scores_and_pipelines(kind: Any) -> None:
 def test_frames_pass_through_a_pipeline() -> None:
     import pandas
 
-    X, y = data()
+    X, _ = data()
     frame = pandas.DataFrame(X, columns=["a", "b", "c"])
     piped = make_pipeline(StandardScaler(), FlowDensity(max_steps=5, random_state=0)).set_output(transform="pandas")
     assert list(piped.fit(frame)[-1].feature_names_in_) == ["a", "b", "c"]
@@ -90,7 +94,8 @@ def test_weights_are_repetitions(kind: Any) -> None:
 
 
 def test_weights_that_are_all_nought_are_refused() -> None:
-    with pytest.raises(InputError, match="sample_weight: expected a row of weight above 0"):
+    # Newer versions of scikit-learn refuse them before we do, in other words.
+    with pytest.raises(ValueError, match=r"(?i)sample.weight"):
         FlowDensity().fit(data()[0], sample_weight=np.zeros(120))
 
 

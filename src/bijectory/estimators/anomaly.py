@@ -1,4 +1,4 @@
-"""Rows that a table's other rows make surprising, in scikit-learn's grammar."""
+"""Rows that a table's density finds surprising, in scikit-learn's grammar."""
 
 from __future__ import annotations
 
@@ -16,49 +16,43 @@ from ..data.frames import Frame
 from ..data.kinds import Column
 from ..data.splits import Rows
 from ..errors import InputError
-from ..experiments.auto import TableSize
-from ..models.table import TableModel
-from ..numerics.seeds import generator_for, seed_for
-from .fitting import canonical, train_table
+from ..numerics.seeds import generator_for
+from .fitting import canonical
 from .grammar import OutlierMixin, check_is_fitted
-from .typed import TypedEstimator, encoded
+from .typed import TypedEstimator, encoded, fit_table
 
-#: A network that sees a few hundred rows for a moment.
-SIZE = TableSize(64, 1, 4, 8, 1, 0.0, 150, 64, 8e-3, 0.1)
-#: The share of its rows that a first look found most surprising, and that the network then is not trained on.
-LEFT_OUT = 0.1
-#: No column's surprise counts more than this, in nats: one in 3,000.
-MOST = 8.0
-#: Rows scored at once.
-CHUNK = 4096
+#: Nats added to each column's scale: of a column whose log p hardly varies, a tenth of a nat less is no surprise yet.
+LEAST = 0.3
+#: The interquartile range of a normal distribution, in deviations.
+QUARTILES = 1.349
+#: Medians are taken over at most so many training rows, and rows are scored so many at once.
+MOST, CHUNK = 20_000, 16_384
 
 
 class FlowAnomaly(OutlierMixin, TypedEstimator):  # type: ignore[misc]
-    """Anomalies of a table: rows whose columns, each given those before it, are less likely than such columns are.
+    """Anomalies of a table: rows in which columns are less likely than they usually are, given the columns before them.
 
-        score(row) = −(1/M) Σ_m Σ_i min(8, max(0, u_mi − log p_m(column_i | columns before i)))
+        score(row) = −Σ_i max(0, (m_i − log p(x_i | x_before)) / s_i),   decision_function(row) = score(row) − offset_
 
-    u_mi is the median of these logs over the rows that member m has seen: a column that is likelier than usual makes up for no other, as it
-    would in log p(row), where rows in a dense crowd, of anomalies even, pass all others. Each of the M = ``n_estimators`` networks learns
-    ``max_samples`` rows, of which it leaves the tenth that surprised it most out of a second training: a crowd of anomalies is thin in
-    so few rows, and does not teach. The log density itself is ``FlowDensity``'s.
+    with m_i the median of log p(x_i | x_before) over the training rows and s_i their interquartile range / 1.349, the deviation of a normal
+    distribution, plus 0.3 nats. An anomaly is where decision_function is below 0. The log density itself (``FlowDensity``) adds
+    nats of columns as they are: one whose density varies much between ordinary rows then drowns the others.
 
     The grammar is ``IsolationForest``'s. A word that no training row had, or a number that a column cannot hold, counts as a missing value,
-    which is surprising where training rows had none: every row has a finite score.
+    which is unlikely where training rows had none: every row has a finite score.
 
     Args:
         contamination: the share of training rows that are anomalies, in (0, 0.5]; "auto": those below the lower fence of the training
             rows' scores, Q1 − 1.5 (Q3 − Q1) (Tukey 1977).
-        n_estimators, max_samples: networks, and how many rows each learns, drawn with replacement.
-        kinds, max_steps, random_state, verbose: as in ``FlowDensity``.
+        max_samples: rows that are learnt, drawn where there are more: in few, a crowd of anomalies is thin. ``max_steps`` is 300, since a
+            longer training learns them too.
+        kinds, minutes, max_steps, random_state, verbose: as in ``FlowDensity``.
 
-    Raises InputError for another contamination, or for fewer than one network or two rows; else as ``FlowDensity``.
-    Sources: few rows for each of many members, Liu, Ting & Zhou 2008 (isolation forest); leaving out before a second fit, Rousseeuw & Van
-    Driessen 1999. The sum of columns' own surprises is ours, measured in docs/estimators.md.
+    Raises InputError for another contamination, or fewer than two rows; else as ``FlowDensity``.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
-    >>> anomaly = FlowAnomaly(n_estimators=2, max_steps=20, random_state=0).fit(X)
+    >>> anomaly = FlowAnomaly(max_steps=20, random_state=0).fit(X)
     >>> anomaly.predict([[0.0, 0.0], [9.0, -9.0]])
     array([ 1, -1])
     """
@@ -67,18 +61,18 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):  # type: ignore[misc]
         self,
         contamination: float | str = "auto",
         *,
-        n_estimators: int = 8,
-        max_samples: int = 256,
         kinds: Mapping[str, str] | None = None,
-        max_steps: int | None = None,
+        minutes: float = 1.0,
+        max_steps: int | None = 300,
+        max_samples: int = 2_000,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
         self.contamination = contamination
-        self.n_estimators = n_estimators
-        self.max_samples = max_samples
         self.kinds = kinds
+        self.minutes = minutes
         self.max_steps = max_steps
+        self.max_samples = max_samples
         self.random_state = random_state
         self.verbose = verbose
 
@@ -88,33 +82,37 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):  # type: ignore[misc]
         return self.model_.columns
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn what is usual in the rows of X, (rows, columns), anomalies among them; y is ignored."""
+        """Learn what rows are common in X, (rows, columns), anomalies among them; y is ignored."""
         share = self.contamination
         if share != "auto" and not (isinstance(share, int | float) and 0 < share <= 0.5):
             raise InputError(f"contamination: expected 'auto' or a share in (0, 0.5], got {share!r}")
-        if self.n_estimators < 1 or self.max_samples < 2:
-            raise InputError(
-                f"expected n_estimators of at least 1 and max_samples of at least 2, got {self.n_estimators} and {self.max_samples}"
-            )
+        if not self.max_samples >= 2:
+            raise InputError(f"max_samples: expected at least 2 rows to learn from, got {self.max_samples!r}")
         frame = self._frame(X, reset=True)
         weights = self._weights(sample_weight, frame)
         self.notes_: tuple[str, ...] = ()
         kinds = [dataclasses.replace(k, gaps=True) for k in self._infer(frame, weights, self.kinds) if k.of is None]
         known = weights > 0
-        matrix = encode(frame.select(np.flatnonzero(known)), kinds, source="X").matrix
-        self._learn(kinds, canonical(matrix, weights[known]))
-        scores, weights = self._scores(matrix), weights[known]
+        matrix, weights = encode(frame.select(np.flatnonzero(known)), kinds, source="X").matrix, weights[known]
+        rows = canonical(matrix, weights)
+        seed = self._seed()
+        fit_table(self, kinds, _drawn(rows, int(self.max_samples), seed), seed=seed)
+        some = rows if len(rows) <= MOST else _drawn(rows, MOST, seed)
+        terms, counts = self._terms(some.x), _weights(some)
+        low, self.middle_, high = (_quantiles(terms, counts, q) for q in (0.25, 0.5, 0.75))
+        self.scale_ = (high - low) / QUARTILES + LEAST
+        scores = self._surprise(self._terms(torch.from_numpy(matrix)))
         if share == "auto":
-            low, high = np.quantile(scores, [0.25, 0.75], weights=weights, method="inverted_cdf")
-            self.offset_ = float(low - 1.5 * (high - low))
+            first, third = np.quantile(scores, [0.25, 0.75], weights=weights, method="inverted_cdf")
+            self.offset_ = float(first - 1.5 * (third - first))
         else:
             self.offset_ = _below(scores, weights, float(share))
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """The negative mean surprise of each row in nats, (rows,): 0 at best, the lower, the more anomalous."""
+        """Each row's score, at most 0, (rows,): the lower, the more anomalous."""
         check_is_fitted(self)
-        return self._scores(self._known(self._frame(X, reset=False)))
+        return self._surprise(self._terms(self._known(self._frame(X, reset=False))))
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """``score_samples`` less ``offset_``: below 0 for anomalies."""
@@ -124,71 +122,43 @@ class FlowAnomaly(OutlierMixin, TypedEstimator):  # type: ignore[misc]
         """−1 for anomalies, 1 for others."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _learn(self, kinds: list[Column], rows: Rows) -> None:
-        seed = self._seed()
-        size = self._limited(SIZE)._replace(members=self.n_estimators)
-        parts = [_drawn(rows, self.max_samples, seed, m) for m in range(self.n_estimators)]
-        model, first = train_table(kinds, rows, size, parts=parts, seed=seed)
-        usual = _usual(model, parts)
-        parts = [_without_worst(part, _surprise(model, part.x, usual)[m]) for m, part in enumerate(parts)]
-        model, second = train_table(kinds, rows, size, parts=parts, seed=seed_for(seed, "again"))
-        self.usual_ = _usual(model, parts).tolist()
-        self._keep(model, first + second, size, rows)
+    def _surprise(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -np.maximum((np.asarray(self.middle_) - terms) / np.asarray(self.scale_), 0).sum(1)
 
-    def _known(self, frame: Frame) -> NDArray[np.float64]:
+    def _known(self, frame: Frame) -> Tensor:
         """Encoded rows, with a gap for what a column cannot hold."""
         matrix = np.full((len(frame), len(self.kinds_)), np.nan)
         for i, kind in enumerate(self.kinds_):
             values, kept = encoded(frame, [kind])
             matrix[kept, i] = values[:, 0]
-        return matrix
+        return torch.from_numpy(matrix)
 
-    def _scores(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        usual = torch.tensor(self.usual_, dtype=torch.float64)
-        rows = torch.from_numpy(matrix).split(CHUNK)
-        return -torch.cat([_surprise(self.model_, part, usual).mean(0) for part in rows]).numpy()
-
-
-def _surprise(model: TableModel, x: Tensor, usual: Tensor) -> Tensor:
-    """Each member's surprise at each row, the sum of its columns': (members, rows)."""
-    with torch.inference_mode():
-        return (usual.unsqueeze(1) - model.member_columns_log_prob(x)).clamp(0, MOST).sum(-1)
-
-
-def _usual(model: TableModel, parts: list[Rows]) -> Tensor:
-    """The median log p of each column over each member's rows, by their weights, (members, columns)."""
-    found = []
-    for m, part in enumerate(parts):
-        assert part.weights is not None
+    def _terms(self, x: Tensor) -> NDArray[np.float64]:
+        """log p of each column given those before it, (rows, columns)."""
         with torch.inference_mode():
-            logs, order = model.member_columns_log_prob(part.x)[m].sort(0)
-        below = part.weights[order].cumsum(0)
-        middle = (below < below[-1] / 2).sum(0, keepdim=True)
-        found.append(logs.gather(0, middle).squeeze(0))
-    return torch.stack(found)
+            return torch.cat([self.model_.columns_log_prob(rows) for rows in x.split(CHUNK)]).numpy()
 
 
-def _drawn(rows: Rows, size: int, seed: int, member: int) -> Rows:
-    """So many rows by their weights, with replacement; no more than there are."""
+def _drawn(rows: Rows, size: int, seed: int) -> Rows:
+    """So many of the rows by their weights, with replacement; all, where there are no more."""
+    if len(rows) <= size:
+        return rows
     assert rows.weights is not None
-    index = torch.multinomial(
-        rows.weights.double(), min(size, len(rows)), replacement=True, generator=generator_for(seed, "rows", member)
+    generator = generator_for(seed, "rows", size)
+    index, counts = torch.multinomial(rows.weights.double(), size, replacement=True, generator=generator).unique(
+        return_counts=True
     )
-    kept, counts = index.unique(return_counts=True)
-    return _weighted(rows.select(kept), counts.float())
+    return dataclasses.replace(rows.select(index), weights=(counts / counts.double().mean()).float())
 
 
-def _without_worst(part: Rows, surprise: Tensor) -> Rows:
-    """The rows but for the share that surprises most."""
-    assert part.weights is not None
-    order = surprise.argsort()
-    above = part.weights[order].cumsum(0) > (1 - LEFT_OUT) * part.weights.sum()
-    kept = order[~above].sort().values if bool((~above).any()) else order
-    return _weighted(part.select(kept), part.weights[kept])
+def _weights(rows: Rows) -> NDArray[np.float64]:
+    assert rows.weights is not None
+    return rows.weights.double().numpy()
 
 
-def _weighted(rows: Rows, weights: Tensor) -> Rows:
-    return dataclasses.replace(rows, weights=weights / weights.mean())
+def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """The weighted quantile of each column, (rows, columns) -> (columns)."""
+    return np.array([np.quantile(v, q, weights=weights, method="inverted_cdf") for v in values.T])
 
 
 def _below(scores: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:

@@ -13,7 +13,7 @@ from ..data.kinds import Column
 from .fitting import canonical
 from .forms import form_of, in_form
 from .grammar import DensityMixin, check_is_fitted
-from .typed import TypedEstimator, encoded, fitted_table, generator, nats
+from .typed import TypedEstimator, encoded, fit_table, generator, nats
 
 
 class FlowDensity(DensityMixin, TypedEstimator):  # type: ignore[misc]
@@ -76,7 +76,7 @@ class FlowDensity(DensityMixin, TypedEstimator):  # type: ignore[misc]
         kinds = self._infer(frame, weights, self.kinds)
         self.form_, self.columns_ = form_of(X), list(frame.names)
         matrix = encode(frame.select(np.flatnonzero(weights)), kinds, source="X").matrix
-        fitted_table(self, kinds, canonical(matrix, weights[weights > 0]))
+        fit_table(self, kinds, canonical(matrix, weights[weights > 0]), seed=self._seed())
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:

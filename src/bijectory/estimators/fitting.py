@@ -15,7 +15,7 @@ from ..data.splits import Rows
 from ..evaluation.likelihood import Score, log_prob_rows
 from ..experiments.auto import TableSize
 from ..models.table import TableModel
-from ..numerics.seeds import generator_for
+from ..numerics.seeds import generator_for, seed_for
 from ..training.best import KeepBest
 from ..training.fit import Averaged, Budget, fit
 from ..training.objectives.members import maximum_members_likelihood
@@ -75,27 +75,24 @@ def train_table(
     size: TableSize,
     *,
     context_columns: Sequence[Column] = (),
-    parts: Sequence[Rows] = (),
     seed: int,
 ) -> tuple[TableModel, int]:
     """A model of canonical rows, in float64 and ready to be asked, and the steps that it took.
 
-    Each of its ``size.members`` networks trains on its own, on all rows or on its own of the ``parts``, and keeps the weights that say most
-    of some that it never saw, others for each: together they have seen all. Global random numbers are left as they were.
+    Each of its ``size.members`` networks trains on its own and keeps the weights that say most of a part of the rows that it never saw, a
+    different one for each: together they have seen all. Global random numbers are left as they were.
     """
-    model = made(columns, context_columns, size, size.members)
-    model.initialise(rows.x, rows.context)
     steps = 0
-    if model.values.stated or model.values.valued:  # else all columns are constant, and there is nothing to learn
-        for member in range(size.members):
-            mine = parts[member] if parts else rows
-            order = torch.randperm(len(mine), generator=generator_for(seed, "held"))
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(generator_for(seed, "member", member).initial_seed())
-                alone = made(columns, context_columns, size, 1)
-                alone.initialise(rows.x, rows.context)
-                start_linear(alone, mine.x, mine.context)
-                steps += _train(alone, mine, _held(order, member, size.members), size, seed + member)
+    with torch.random.fork_rng(devices=[]):
+        model = made(columns, context_columns, size, size.members)
+        model.initialise(rows.x, rows.context)
+        order = torch.randperm(len(rows), generator=generator_for(seed, "held"))
+        # Where all columns are constant there is nothing to learn.
+        for member in range(size.members if model.values.stated or model.values.valued else 0):
+            torch.manual_seed(seed_for(seed, "member", member))
+            alone = made(columns, context_columns, size, 1)
+            alone.initialise(rows.x, rows.context)
+            steps += _train(alone, rows, _held(order, member, size.members), size, seed + member)
             model.nets[member].load_state_dict(alone.nets[0].state_dict())
     return model.double().eval(), steps
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..models.predictive import Predictive
 from .fitting import canonical, repeats
 from .grammar import RegressorMixin, check_consistent_length, check_is_fitted, column_or_1d
-from .typed import TypedEstimator, fitted_table, generator, nats
+from .typed import TypedEstimator, fit_table, generator, nats
 
 #: Rows that are asked about at once: their mixtures, at every level of probability, are held together.
 CHUNK = 4096
@@ -89,7 +89,7 @@ class FlowRegressor(RegressorMixin, TypedEstimator):  # type: ignore[misc]
         column = self._target_column(target.select(np.repeat(np.arange(len(frame)), repeats(weights))))
         y_rows = encode(target.select(known), [column], source="y").matrix
         context = encode(frame.select(known), kinds, source="X").matrix
-        fitted_table(self, [column], canonical(y_rows, weights[known], context), kinds)
+        fit_table(self, [column], canonical(y_rows, weights[known], context), kinds, seed=self._seed())
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:

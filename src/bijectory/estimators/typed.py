@@ -19,7 +19,7 @@ from ..data.kinds import Column
 from ..data.splits import Rows
 from ..errors import InputError
 from ..evaluation.likelihood import log_prob_rows
-from ..experiments.auto import TableSize, choose_table
+from ..experiments.auto import choose_table
 from ..models.table import TableModel
 from .fitting import repeats, train_table
 from .grammar import (
@@ -47,6 +47,7 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
     max_steps: int | None
     random_state: Any
     verbose: int
+    feature_names_in_: Any
 
     @property
     @abc.abstractmethod
@@ -113,30 +114,22 @@ class TypedEstimator(BaseEstimator, abc.ABC):  # type: ignore[misc]
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _limited(self, size: TableSize) -> TableSize:
-        """The size with no more than ``max_steps``."""
-        if self.max_steps is None:
-            return size
-        if self.max_steps < 1:
-            raise InputError(f"max_steps: expected at least 1, got {self.max_steps}")
-        return size._replace(steps=min(size.steps, self.max_steps))
 
-    def _keep(self, model: TableModel, steps: int, size: TableSize, rows: Rows) -> None:
-        """Set what ``fit`` found."""
-        self.model_, self.n_iter_, self.size_ = model, steps, size
-        self.probes_ = rows.select(slice(0, PROBES))
-        if self.verbose:
-            print("\n".join([*self.notes_, f"{len(rows):,} distinct rows, {steps:,} steps, {size}"]))
-
-
-def fitted_table(estimator: Any, columns: Sequence[Column], rows: Rows, context_columns: Sequence[Column] = ()) -> None:
-    """Fit the ``model_`` of an estimator with ``minutes`` to canonical rows."""
+def fit_table(
+    estimator: Any, columns: Sequence[Column], rows: Rows, context_columns: Sequence[Column] = (), *, seed: int
+) -> None:
+    """Set what the ``fit`` of an estimator with ``minutes`` learns from canonical rows."""
     if not estimator.minutes > 0:
         raise InputError(f"minutes: expected more than 0, got {estimator.minutes}")
-    chosen = choose_table(len(rows), [*context_columns, *columns], minutes=estimator.minutes)
-    size = estimator._limited(chosen)
-    model, steps = train_table(columns, rows, size, context_columns=context_columns, seed=estimator._seed())
-    estimator._keep(model, steps, size, rows)
+    size = choose_table(len(rows), [*context_columns, *columns], minutes=estimator.minutes)
+    if estimator.max_steps is not None:
+        if estimator.max_steps < 1:
+            raise InputError(f"max_steps: expected at least 1, got {estimator.max_steps}")
+        size = size._replace(steps=min(size.steps, estimator.max_steps))
+    estimator.model_, estimator.n_iter_ = train_table(columns, rows, size, context_columns=context_columns, seed=seed)
+    estimator.size_, estimator.probes_ = size, rows.select(slice(0, PROBES))
+    if estimator.verbose:
+        print("\n".join([*estimator.notes_, f"{len(rows):,} distinct rows, {estimator.n_iter_:,} steps, {size}"]))
 
 
 def encoded(frame: Frame, kinds: Sequence[Column]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -281,8 +281,8 @@ class Columns(nn.Module):
     def reads(self, seen: Seen) -> Tensor:
         """What a network reads, (*batch, reads).
 
-        Of t: 5·tanh(t/5), nearly t inside the data and constant far outside, and ramps that rise by one between neighbouring quantiles
-        (piecewise linear encoding, Gorishniy, Rubachev & Babenko 2022, arXiv:2203.05556); of an angle its cos and sin; of a state its
+        Of t: t itself, cut at ±8 (bounded far outside, and inside exactly what a straight line needs), and ramps that rise by one between
+        neighbouring quantiles (piecewise linear encoding, Gorishniy, Rubachev & Babenko 2022, arXiv:2203.05556); of an angle its cos and sin; of a state its
         place among one-hots. Where there is no value, zeros.
         """
         t, angles, states = seen.t, seen.angle, seen.states

@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def logistic_cell(
-    low: Tensor, high: Tensor, width: Tensor, logits: Tensor, loc: Tensor, log_scale: Tensor
-) -> Tensor:
+def logistic_cell(low: Tensor, high: Tensor, width: Tensor, logits: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
     """Log probability that a mixture of logistics gives to [low, high], tail-safe and without cancellation.
 
         P = Σ_k w_k (σ(b_k) − σ(a_k)),   a_k = (low − loc_k)/s_k,   b_k = (high − loc_k)/s_k
