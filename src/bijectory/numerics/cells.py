@@ -16,8 +16,8 @@ def logistic_cell(low: Tensor, high: Tensor, width: Tensor, logits: Tensor, loc:
         log(σ(b) − σ(a)) = log σ(b) + log σ(−a) + log(1 − e^{−width/s})
 
     ``low``, ``high`` and ``width`` = high − low have shape (*batch), the parameters (*batch, K). The width is an argument of its own since
-    far from 0 the two ends have rounded it away: 0 in float32 at 1,000 deviations for a cell of 1e-5. The difference of two sigmoids itself is 0 in float32 for every
-    cell 17 scales out, and for every cell narrower than a ten-millionth of the scale.
+    far from 0 the two ends have rounded it away: 0 in float32 at 1,000 deviations for a cell of 1e-5. The difference of two sigmoids itself
+    is 0 in float32 for every cell 17 scales out, and for every cell narrower than a ten-millionth of the scale.
 
     Source: the discretised logistic mixture of PixelCNN++ (Salimans et al. 2017, arXiv:1701.05517). Differs: exact everywhere, where
     theirs turns to the density times the width in narrow cells.
