@@ -5,7 +5,8 @@
 Of bike, energy, concrete and california the eight columns with most values, and a correlated Gaussian; three draws of 500 rows each, judged
 on at most 2,000 others. Seconds are a processor's, on a machine that has other work. Both densities are of the same columns: a value that
 repeats is its cell. FlowDensity has the cells' exact probabilities, over their widths; the mixture, a density of real numbers, is
-trained and judged on values spread over their cells by uniform noise, and so is judged by a bound that it could come near to with narrower components than 500 rows allow.
+trained and judged on values spread over their cells by uniform noise, and so is judged by a bound that it could come near to with
+narrower components than 500 rows allow.
 """
 
 from __future__ import annotations
