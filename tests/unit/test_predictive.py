@@ -66,6 +66,8 @@ def test_its_cdf_and_mean_are_its_samples(column: Column) -> None:
     shares = (drawn.unsqueeze(-1) <= at.unsqueeze(1)).double().mean(1)
     # Four standard errors of a share; of the mean, with what a cell's ends and a wide logistic's tail take from it.
     torch.testing.assert_close(shares, y.cdf(at), atol=0.015, rtol=0)
+    own = y.sample(20_000, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close((own.unsqueeze(-1) <= at.unsqueeze(1)).double().mean(1), y.cdf(at), atol=0.015, rtol=0)
     error = drawn.std(1) / 20_000**0.5
     step = column.step or (1.0 if column.kind == "ordinal" else 0.0)
     assert bool(((y.mean() - drawn.mean(1)).abs() < 4 * error + 0.1 * step + 0.02 * drawn.std(1)).all())

@@ -112,8 +112,8 @@ class FlowRegressor(RegressorMixin, TypedEstimator):  # type: ignore[misc]
 
     def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> NDArray[np.float64]:
         """Draws of y given each row, (rows, n_samples)."""
-        context = torch.from_numpy(self._context(X))
-        return self.model_.sample(n_samples, context, generator=generator(random_state)).squeeze(-1).T.double().numpy()
+        drawn = generator(random_state)
+        return np.concatenate([part.sample(n_samples, generator=drawn).numpy() for part in self._asked(X)])
 
     def _context(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self)

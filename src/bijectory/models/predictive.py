@@ -96,6 +96,21 @@ class Predictive:
             value = self.values.unline(self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * torch.logit(u), 0).mean(-1)
         return (self.weight * value).sum(-1) + (self.of_atoms * self.atoms).sum(-1)
 
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws of Y given each row, (rows, n): the networks are asked once for all of a row's."""
+        shares = torch.cat([self.weight, self.of_atoms], -1).cumsum(-1)
+        shape = (len(shares), n)
+        u = torch.rand(shape, generator=generator, dtype=torch.float64) * shares[:, -1:]
+        chosen = torch.searchsorted(shares, u, right=True).clamp_max(shares.shape[1] - 1)
+        logistics = self.weight.shape[1]
+        k = chosen.clamp_max(logistics - 1)
+        # Strictly inside (0, 1), as TableModel draws: the furthest logistic is 37 scales out.
+        v = torch.rand(shape, generator=generator, dtype=torch.float64).clamp(2**-53, 1 - 2**-53)
+        found = self.values.unline(self.loc.gather(-1, k) + self.scale.gather(-1, k) * torch.logit(v), 0)
+        for i, atom in enumerate(self.atoms):
+            found = torch.where(chosen == logistics + i, atom, found)
+        return found
+
     def _up_to(self, t: Tensor) -> Tensor:
         """F at t, (rows, levels) -> (rows, levels)."""
         z = (t.unsqueeze(-1) - self.loc.unsqueeze(1)) / self.scale.unsqueeze(1)

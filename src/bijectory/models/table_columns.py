@@ -281,9 +281,9 @@ class Columns(nn.Module):
     def reads(self, seen: Seen) -> Tensor:
         """What a network reads, (*batch, reads).
 
-        Of t: t itself, cut at ±8 (bounded far outside, and inside it exactly what a straight line needs), and ramps that rise by one
-        between neighbouring quantiles (piecewise linear encoding, Gorishniy, Rubachev & Babenko 2022, arXiv:2203.05556); of an angle its
-        cos and sin; of a state its place among one-hots. Where there is no value, zeros.
+        Of t: t itself, cut at ±8 (bounded far outside, and inside exactly what a straight line needs), and ramps that rise by one between
+        neighbouring quantiles (piecewise linear encoding, Gorishniy, Rubachev & Babenko 2022, arXiv:2203.05556); of an angle its cos and
+        sin; of a state its place among one-hots. Where there is no value, zeros.
         """
         t, angles, states = seen.t, seen.angle, seen.states
         batch, here = t.shape[:-1], seen.present.to(t.dtype)
