@@ -209,7 +209,10 @@ def test_a_column_that_is_off_is_found(true: tuple[TableModel, Splits], column: 
     off = Splits(splits.train, splits.validation, Rows(x), splits.columns, kinds=splits.kinds)
     found = portrait(TablePictures(model, off))
     calibration, bars = found["table_calibration"], found["table_marginals"]
-    assert calibration["name"][:-1][calibration["distance"][:-1].argmax()] == column
+    # The column itself, and perhaps further off still one that follows it and was drawn for the value it had.
+    place = calibration["name"].tolist().index(column)
+    worst = calibration["name"][:-1][calibration["distance"][:-1].argmax()]
+    assert calibration["p"][place] < 1e-6 and worst in (column, *("income",) * (column == "size"))
     assert bars["name"][bars["apart"][:, 0].argmax()] == column
 
 
