@@ -175,7 +175,8 @@ def true() -> tuple[TableModel, Splits]:
     rows = torch.cat([rows, rows[:, 2:3], torch.zeros(len(rows), 1, dtype=rows.dtype)], 1)
     torch.manual_seed(0)
     model = TableModel(kinds, hidden=16, blocks=1, components=3, knots=4, members=2).double()
-    model.initialise(rows)
+    # Columns in orders of their own are independent, so that a fault of one is not the next one's too.
+    model.initialise(torch.stack([column[torch.randperm(len(column))] for column in rows.unbind(1)], 1))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, dtype=parameter.dtype))
@@ -209,10 +210,7 @@ def test_a_column_that_is_off_is_found(true: tuple[TableModel, Splits], column: 
     off = Splits(splits.train, splits.validation, Rows(x), splits.columns, kinds=splits.kinds)
     found = portrait(TablePictures(model, off))
     calibration, bars = found["table_calibration"], found["table_marginals"]
-    # The column itself, and perhaps further off still one that follows it and was drawn for the value it had.
-    place = calibration["name"].tolist().index(column)
-    worst = calibration["name"][:-1][calibration["distance"][:-1].argmax()]
-    assert calibration["p"][place] < 1e-6 and worst in (column, *("income",) * (column == "size"))
+    assert calibration["name"][:-1][calibration["distance"][:-1].argmax()] == column
     assert bars["name"][bars["apart"][:, 0].argmax()] == column
 
 

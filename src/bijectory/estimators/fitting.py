@@ -137,7 +137,7 @@ def _train(model: TableModel, rows: Rows, held: Tensor, size: TableSize, seed: i
     judged = rows.select(held) if len(held) else train
     every = max(5, size.steps // LOOKS)
     best = KeepBest(model, Held(model, judged, every), every=every)
-    best(0)  # the columns' own distributions may be the best that so few rows allow
+    best(0)  # the start at least squares may be the best that so few rows allow
     steps = 0
 
     def enough() -> str | None:

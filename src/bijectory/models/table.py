@@ -100,10 +100,6 @@ class TableModel(ColumnModel, DataInitialised):
         """The log density of each member alone, (members, *batch)."""
         return self._terms(x, context).sum(-1)
 
-    def member_columns_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Each member's own log p(column_i | columns before it), (members, *batch, columns); 0 for copies."""
-        return self._terms(x, context)
-
     def columns_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p(column_i | columns before it in ``order``), (*batch, columns); 0 for copies. They add up to ``log_prob``."""
         return self._conditional(self._terms(x, context))[0]

@@ -31,7 +31,8 @@ class Heads:
         counts = [values.state_counts[i] for i in values.stated]
         #: The column of each output.
         self.outputs = [i for i, count in zip(values.stated, counts, strict=True) for _ in range(count)]
-        self._state_outputs = len(self.outputs)
+        #: How many of the outputs, the first ones, are logits of states.
+        self.state_outputs = len(self.outputs)
         self.outputs += [i for i in values.valued for _ in range(3 * components)]
         # Where each column's logits stand among the outputs, in a rectangle; the places that no state fills point to a column of −∞.
         pad = torch.full((len(counts), max(counts, default=0)), sum(counts), dtype=torch.long)
@@ -56,12 +57,12 @@ class Heads:
 
     def state_logs(self, out: Tensor) -> Tensor:
         """Log probabilities of the states of each stated column, (*batch, stated, most states)."""
-        logits = F.pad(out[..., : self._state_outputs], (0, 1), value=-math.inf)
+        logits = F.pad(out[..., : self.state_outputs], (0, 1), value=-math.inf)
         return F.log_softmax(logits[..., self._pad.to(out.device)], -1)
 
     def _params(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, places and log-scales of the mixtures, each (*batch, valued, components)."""
-        logits, loc, raw = out[..., self._state_outputs :].unflatten(-1, (-1, 3, self.components)).unbind(-2)
+        logits, loc, raw = out[..., self.state_outputs :].unflatten(-1, (-1, 3, self.components)).unbind(-2)
         return logits, loc, raw
 
     def mixture(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -109,10 +110,11 @@ class Heads:
             out.new_zeros((*out.shape[:-1], len(self.values.columns))),
             out.new_ones((*out.shape[:-1], len(self.values.columns))),
         )
-        for k, i in enumerate(self.values.stated):
-            share = self.state_logs(out)[..., k, :].exp()
-            up_to = share.cumsum(-1).gather(-1, rows.states[..., k : k + 1]).squeeze(-1)
-            low[..., i], high[..., i] = up_to - share.gather(-1, rows.states[..., k : k + 1]).squeeze(-1), up_to
+        if self.values.stated:
+            share, state = self.state_logs(out).exp(), rows.states.unsqueeze(-1)
+            up_to = share.cumsum(-1).gather(-1, state).squeeze(-1)
+            high[..., self.values.stated] = up_to
+            low[..., self.values.stated] = up_to - share.gather(-1, state).squeeze(-1)
         logits, loc, raw = self._params(out) if self.values.valued else (out, out, out)
         for j, i in enumerate(self.values.valued):
             at, log_weight = loc[..., j, :], F.log_softmax(logits[..., j, :], -1)
@@ -181,6 +183,11 @@ class Heads:
 
 def _log_scale(raw: Tensor) -> Tensor:
     return SCALE_MIDDLE + SCALE_REACH * torch.tanh(raw / SCALE_REACH)
+
+
+def raw_scale(log_scale: Tensor) -> Tensor:
+    """The output that stands for a log-scale."""
+    return SCALE_REACH * torch.atanh((log_scale - SCALE_MIDDLE) / SCALE_REACH)
 
 
 def _log_turn(raw: Tensor) -> Tensor:

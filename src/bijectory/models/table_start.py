@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..nets.masked_resnet import MaskedResNet
 from .table_columns import Columns
-from .table_heads import SCALE_MIDDLE, SCALE_REACH
+from .table_heads import raw_scale
 
 if TYPE_CHECKING:
     from .table import TableModel
@@ -58,8 +58,7 @@ def start_linear(model: TableModel, x: Tensor, context: Tensor | None = None) ->
             # Of equal widths, so that the mixture has the residuals' own variance.
             spread = (rest.var(correction=0) - loc.var(correction=0)).clamp_min(NARROWEST**2)
             scale = torch.log(spread.sqrt() * math.sqrt(3) / math.pi).expand(model.heads.components)
-            raw = SCALE_REACH * torch.atanh((scale - SCALE_MIDDLE) / SCALE_REACH)
-            _set(model, j, before, slope, loc, raw)
+            _set(model, j, before, slope, loc, raw_scale(scale))
 
 
 def _straight(values: Columns) -> list[bool]:
@@ -80,7 +79,7 @@ def _ridge(design: Tensor, t: Tensor) -> Tensor:
 def _set(model: TableModel, j: int, before: Tensor, slope: Tensor, loc: Tensor, raw: Tensor) -> None:
     """Put the line of the j-th value into every member."""
     k = model.heads.components
-    first = sum(model.values.state_counts[i] for i in model.values.stated) + 3 * k * j
+    first = model.heads.state_outputs + 3 * k * j
     for one in model.nets:
         net = cast("MaskedResNet", one)
         last, columns = net.last, net.last.weight.shape[1] - net.inputs + before
