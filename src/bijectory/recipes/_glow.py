@@ -62,6 +62,7 @@ def glow_recipe(
             hidden=wide,
             blocks=preset.blocks if blocks is None else blocks,
             coupling=coupling,
+            components=2 if smoke else 8,
             mixing=mixing,
             multiscale=multiscale,
             bound=bound,

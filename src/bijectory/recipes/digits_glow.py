@@ -2,7 +2,8 @@
 
     bijectory train digits_glow
 
-Squeezes, ActNorm, invertible 1×1 convolutions, affine couplings of channels, half of the numbers factored out after the first scale.
+Squeezes, ActNorm, invertible 1×1 convolutions, couplings of channels by mixtures of logistics, half of the numbers factored out after the
+first scale. ``coupling=affine`` is the Glow of the paper.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from ..transforms.reversible import Memory
 from ._glow import Size, glow_recipe
 from ._pictures import Training
 
-PRESET = Size(2, 8, 64, 0, Training(steps=3000, batch=64, rate=2e-3, warmup=200, decay=1.0))
+AFFINE = Size(2, 8, 64, 0, Training(steps=3000, batch=64, rate=2e-3, warmup=200, decay=1.0))
+#: What a coupling chooses where a knob is none. Mixtures were at their best on validation rows after 868 of 1,500 steps.
+PRESETS = {
+    "affine": AFFINE,
+    "additive": AFFINE,
+    "mixture": AFFINE._replace(training=AFFINE.training._replace(steps=1500)),
+}
 
 
 def digits_glow(
@@ -24,7 +31,7 @@ def digits_glow(
     depth: int | None = None,
     hidden: int | None = None,
     blocks: int | None = None,
-    coupling: Literal["affine", "additive", "mixture"] = "affine",
+    coupling: Literal["affine", "additive", "mixture"] = "mixture",
     mixing: Literal["lu", "plain"] = "lu",
     multiscale: bool = True,
     alpha: float = 0.05,
@@ -41,12 +48,12 @@ def digits_glow(
     depth: steps of flow at each scale
     hidden: filters of each coupling's network
     blocks: 0 for Glow's network of three convolutions, else the residual blocks of the homework's
-    coupling: affine; additive; or mixture, Flow++'s in Glow's place
+    coupling: mixture, Flow++'s in Glow's place; affine; or additive
     mixing: of the 1×1 convolutions, lu or plain
     multiscale: factor half of the channels out behind every scale but the last
     alpha: margin of the logit
     memory: plain, or rebuild, which recomputes activations while it goes backwards
-    steps: updates
+    steps: updates; left at none, 1,500 of mixtures and 3,000 of other couplings
     batch: pictures an update
     rate: Adam's learning rate at its highest
     weight_decay: AdamW's; 1,258 pictures are soon learned by heart
@@ -54,7 +61,7 @@ def digits_glow(
     """
     return glow_recipe(
         lambda folder, seed: digits_splits(seed),
-        PRESET,
+        PRESETS.get(coupling, AFFINE),
         shape=(1, 8, 8),
         levels=17,
         scales=scales,
@@ -79,10 +86,7 @@ def digits_glow(
             source="digits_realnvp on the same rows, 2.0161 ± 0.0135 bits/dim, one draw (its recipe's own measurement): arXiv:1605.08803",
             hardware="two CPU cores",
             minutes=5,
-            measured=(
-                "2.0264 ± 0.0148 bits/dim, one draw; 1.9641 ± 0.0133 with four (bijectory train digits_glow, 124 s on one thread beside "
-                "other work); with wider bounds on log-scales 2.003 to 2.030"
-            ),
+            measured="not measured",
         ),
         smoke=smoke,
     )

@@ -93,6 +93,8 @@ class Partition(nn.Module):
         if self._layout == "move first":
             moving, staying = torch.split_with_sizes(x, (len(self.moving), len(self.staying)), -1)
             return staying, moving
+        if _in_rows(x):
+            return x.t().index_select(0, self._stay).t(), x.t().index_select(0, self._move).t()
         return x.index_select(-1, self._stay), x.index_select(-1, self._move)
 
     def merge(self, staying: Tensor, moving: Tensor) -> Tensor:
@@ -101,10 +103,17 @@ class Partition(nn.Module):
             return torch.cat([staying, moving], -1)
         if self._layout == "move first":
             return torch.cat([moving, staying], -1)
+        if _in_rows(moving):
+            return torch.cat([staying.t(), moving.t()]).index_select(0, self._back).t()
         return torch.cat([staying, moving], -1).index_select(-1, self._back)
 
     def extra_repr(self) -> str:
         return f"features={self.features}, moving={self.moving}"
+
+
+def _in_rows(x: Tensor) -> bool:
+    """Whether vectors are cut and joined as rows, one for each coordinate: a compiled loop then copies whole rows and looks up none."""
+    return torch.compiler.is_compiling() and x.dim() == 2
 
 
 class Coupling(Transform, DataInitialised):

@@ -28,6 +28,15 @@ class MixtureCDF(Elementwise):
     otherwise flat, z says nothing of x, and float32 lost 2 % of it on the homework's smiley at three times its scale. It costs at most
     −log(1 − floor) nats; ``floor=0`` leaves it out.
 
+    ``line`` is for maps that stand many in a row and mix what they moved between them, as a Glow's do: the share of a straight line,
+
+        z = (1 − line) · logit F(x) + line · x / S,   dz/dx ≥ line / S everywhere,
+
+    S being the scale of one component as wide as the whole mixture with zero parameters. The wide component is then of that scale too, so
+    that far out z runs parallel to x / S. Without it 16 of them brought digits from 400 deviations out to 8, and slopes fell to exp(−9)
+    between modes that only far pictures have: of 100 times the data's scale float32 lost 30 %, with a line of 0.2 1.7e-4. z is then no
+    logit of a CDF, and a logistic base's density no mixture's.
+
     Source: Ho et al. 2019 (Flow++, arXiv:1902.00275); CS294-158 homework 2. Differs: no clipping of F and no map into (0, 1).
     """
 
@@ -41,6 +50,7 @@ class MixtureCDF(Elementwise):
         spread: float = 2.0,
         bound: float = 5.0,
         floor: float = 1e-4,
+        line: float = 0.0,
     ) -> None:
         check_kind(kind)
         if components < 1:
@@ -49,12 +59,17 @@ class MixtureCDF(Elementwise):
             raise InputError(f"bound, spread: expected finite bound > 0 and spread >= 0, got {bound} and {spread}")
         if not 0 <= floor < 1:
             raise InputError(f"floor: expected a weight of at least 0 and below 1, got {floor}")
-        self.components, self.kind, self.bound, self.floor = components, kind, bound, floor
+        if not 0 <= line < 1:
+            raise InputError(f"line: expected a share of at least 0 and below 1, got {line}")
+        self.components, self.kind, self.bound, self.floor, self.line = components, kind, bound, floor, line
         self.num_params = 3 * components
         self._grid = torch.linspace(-spread, spread, components) if components > 1 else torch.zeros(1)
         # Components as wide as their distance overlap into one smooth bump; a single one has the standard scale.
         self._log_scale = float(torch.log(self._grid[1] - self._grid[0])) if components > 1 and spread > 0 else 0.0
-        self._wide = math.log(2 * spread) if spread > 0 else 1.0
+        # The scale of one component of the whole mixture's deviation.
+        variance = 1.0 if kind == "gaussian" else math.pi**2 / 3
+        self._width = math.sqrt(float(self._grid.square().mean()) / variance + math.exp(2 * self._log_scale))
+        self._wide = math.log(self._width) if line else math.log(2 * spread) if spread > 0 else 1.0
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, loc, raw = params.unflatten(-1, (3, self.components)).unbind(-2)
@@ -68,17 +83,29 @@ class MixtureCDF(Elementwise):
             F.pad(log_scale, (0, 1), value=self._wide),
         )
 
+    def _value(self, x: Tensor, logits: Tensor, loc: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
+        """z and log dz/dx of the mixture, a line with it."""
+        z, log_slope = mixture_logit(x, logits, loc, log_scale, self.kind)
+        if not self.line:
+            return z, log_slope
+        slope = self.line / self._width
+        log_least = log_slope.new_full((), math.log(slope))
+        return (1 - self.line) * z + slope * x, torch.logaddexp(log_slope + math.log1p(-self.line), log_least)
+
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return mixture_logit(x, *self._split(params), self.kind)
+        return self._value(x, *self._split(params))
 
     def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        logits, loc, log_scale = self._split(params)
-        low, high = mixture_bracket(z, loc, log_scale, self.kind)
-        x, log_slope = solve_increasing(lambda x: mixture_logit(x, logits, loc, log_scale, self.kind), z, low, high)
+        split = self._split(params)
+        low, high = mixture_bracket(z, *split[1:], self.kind)
+        if self.line:
+            # Of an average of two increasing functions the root lies between theirs.
+            low, high = torch.minimum(low, self._width * z), torch.maximum(high, self._width * z)
+        x, log_slope = solve_increasing(lambda x: self._value(x, *split), z, low, high)
         return x, -log_slope
 
     def identity_params(self) -> Tensor | None:
-        """A single standard logistic without floor is the identity; a mixture of several, or of Gaussians, is so for no parameters."""
+        """One standard logistic without floor is the identity, with a line or without; a mixture of several, or of Gaussians, never."""
         return torch.zeros(3) if self.components == 1 and self.kind == "logistic" and not self.floor else None
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..numerics.spline import rational_quadratic, unconstrained_knots
+from ..numerics.spline import rational_quadratic, spline_of_rows, unconstrained_knots
 from .elementwise import Elementwise
 
 
@@ -33,20 +33,32 @@ class RationalQuadraticSpline(Elementwise):
         self.bins, self.bound, self.floor = bins, bound, floor
         self.num_params = 3 * bins - 1
 
-    def _knots(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return self._run(x, params, inverse=False)
+
+    def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return self._run(z, params, inverse=True)
+
+    def _run(self, x: Tensor, params: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        if x.dim() and params.stride(-1) != 1:
+            # Of a network that gives each parameter as a row: rows they stay, and x is turned to lie as they do.
+            z, log_slope = self._of_rows(x.movedim(-1, 0), params.movedim((-1, -2), (0, 1)), inverse)
+            return z.movedim(0, -1), log_slope.movedim(0, -1)
         # Each parameter of all splines in one row, for what comes; of two dimensions torch transposes block by block, of more one by one,
         # which took a fifth of a log_prob.
         batch = params.shape[:-1]
         # By its product: Size.numel() of a batch of any size is a constant to torch.export.
         rows = params.reshape(math.prod(batch), self.num_params).t().contiguous().reshape(self.num_params, *batch)
-        widths, heights, slopes = rows.movedim(0, -1).split([self.bins, self.bins, self.bins - 1], -1)
-        return unconstrained_knots(widths, heights, slopes, bound=self.bound, min_bin=self.floor, min_slope=self.floor)
+        return self._of_rows(x, rows, inverse)
 
-    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return rational_quadratic(x, *self._knots(params))
-
-    def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return rational_quadratic(z, *self._knots(params), inverse=True)
+    def _of_rows(self, x: Tensor, rows: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """x (*) and a row of that shape for each parameter, (num_params, *)."""
+        parts = rows.split([self.bins, self.bins, self.bins - 1])
+        if torch.compiler.is_compiling():
+            return spline_of_rows(x, *parts, bound=self.bound, floor=self.floor, inverse=inverse)
+        raw = (part.movedim(0, -1) for part in parts)
+        knots = unconstrained_knots(*raw, bound=self.bound, min_bin=self.floor, min_slope=self.floor)
+        return rational_quadratic(x, *knots, inverse=inverse)
 
     def identity_params(self) -> Tensor:
         return torch.zeros(self.num_params)

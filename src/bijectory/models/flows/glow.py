@@ -57,7 +57,8 @@ def glow(
         scales, depth, hidden: L, K and the filters of each coupling's network.
         blocks: 0 for Glow's network of three convolutions, see ``ConvNet``; n for the homework's with n residual blocks, see ``ResNet``.
         coupling: "affine"; "additive", which keeps volume and rebuilds its input with fewer roundings; or "mixture", the mixture of
-            ``components`` logistics of Flow++ with an affine map behind it, which is not Glow's.
+            ``components`` logistics of Flow++ with an affine map behind it, which is not Glow's; a fifth of it is a straight line, so that
+            pictures far from the data keep their digits, see ``MixtureCDF``.
         mixing: of the 1×1 convolutions, see ``Conv1x1``.
         multiscale: False lets every number pass all scales.
         split_prior: whether a latent's density depends on what goes on (a conditional affine), or is standard normal.
@@ -90,9 +91,8 @@ def glow(
     affine = Affine(3 / math.sqrt(scales * depth) if bound is None else bound)
     maps: dict[str, Elementwise] = {"affine": affine, "additive": Shift()}
     if coupling == "mixture":
-        maps["mixture"] = Composed(
-            [MixtureCDF(components, "logistic", spread=logistic_spread(components, 1.0)), affine]
-        )
+        mixture = MixtureCDF(components, "logistic", spread=logistic_spread(components, 1.0), line=0.2)
+        maps["mixture"] = Composed([mixture, affine])
     elementwise = maps[coupling]
 
     def step(channels: int) -> list[Transform]:
