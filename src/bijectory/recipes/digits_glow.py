@@ -86,7 +86,10 @@ def digits_glow(
             source="digits_realnvp on the same rows, 2.0161 ± 0.0135 bits/dim, one draw (its recipe's own measurement): arXiv:1605.08803",
             hardware="two CPU cores",
             minutes=5,
-            measured="1.9081 ± 0.0127 bits/dim, one draw; 1.8603 ± 0.0119 with four; all laws hold (bijectory train digits_glow, 201 s on two cores)",
+            measured=(
+                "1.9081 ± 0.0126 bits/dim, one draw; 1.8602 ± 0.0119 with four; all laws hold (bijectory train digits_glow, 201 s on two "
+                "cores)"
+            ),
         ),
         smoke=smoke,
     )

@@ -26,8 +26,8 @@ MEASURED = {
     (
         "parkinsons",
         "maf",
-    ): "-58.740 ± 0.358 nats (bijectory train uci_density table=parkinsons flow=maf, about 140 s on one core); one of "
-    "verify's laws fails narrowly: a float32 round trip loses 1.3e-5 of a row, must be 1e-5",
+    ): "-59.224 ± 0.334 nats, all laws hold (bijectory train uci_density table=parkinsons flow=maf, 82 s on one core); with other seeds "
+    "the float32 round trip came to as much as 1.0e-5 of a row, where 1e-5 is the law",
 }
 
 
