@@ -54,7 +54,8 @@ def bsds300(
         # A MADE needs a hidden unit for each of 63 columns; a field of 3 does not.
         steps, batch, hidden, depth, ode_steps = 20, 64, (16,) if flow == "ffjord" else (128,), 1, 2
     value, source = PUBLISHED[flow]
-    size = Size(depth, hidden, bins, ode_steps=ode_steps)
+    # With log-scales of 3 inputs at 100 times their scale lost 2.5e-3 of a row in float32, with 2 2.4e-4; the law is 1e-3.
+    size = Size(depth, hidden, bins, ode_steps=ode_steps, scale=2.0)
     return Recipe(
         data=lambda folder, seed: (
             smoke_table(flow, 63, seed, scale=0.1) if smoke else bsds300_splits(folder, seed, train=rows)
@@ -74,7 +75,7 @@ def bsds300(
             source=f"{source}; theirs are other rows of the same kind, a million of them, and larger networks",
             hardware="two CPU cores",
             minutes=20,
-            measured="-151.634 ± 0.504 nats (bijectory train bsds300 steps=3000, 179 s on one core)"
+            measured="-152.014 ± 0.503 nats, all laws hold (bijectory train bsds300 steps=3000, 106 s on two cores)"
             if flow == "maf"
             else "not measured",
         ),
