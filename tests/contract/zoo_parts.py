@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 import bijectory as bj
@@ -50,6 +51,17 @@ def coupling(partition: bj.Partition, elementwise: Any, **settings: Any) -> bj.C
 
 def autoregressive(features: int, elementwise: Any, **settings: Any) -> bj.Autoregressive:
     return bj.Autoregressive(elementwise, bj.MADE(features, elementwise.num_params, **{**HELD, **settings}))
+
+
+def narrowed(transform: bj.Autoregressive) -> bj.Autoregressive:
+    """With MADE's hidden units within 1/√(all inputs) at the start, in place of 1/√(those they see)."""
+    assert isinstance(transform.net, bj.MADE)
+    with torch.no_grad():
+        for layer in list(transform.net.layers)[:-1]:
+            share = (layer.mask.sum(1).clamp(min=1) / layer.mask.shape[1]).sqrt()
+            layer.weight.mul_(share[:, None])
+            layer.bias.mul_(share)
+    return transform
 
 
 def swept(elementwise: Any, **settings: Any) -> bj.Autoregressive:
