@@ -88,6 +88,7 @@ _ROOMS = {
     "flowpp": "models.flows.flowpp",
     "from_nflows": "models.importers.nflows",
     "from_zuko": "models.importers.zuko",
+    "frozen": "models.frozen",
     "glow": "models.flows.glow",
     "iaf": "models.flows.iaf",
     "initialise": "training.initialise",
@@ -148,6 +149,7 @@ if TYPE_CHECKING:
     from .models.flows.realnvp_multiscale import realnvp_multiscale
     from .models.flows.residual_flow import residual_flow
     from .models.flows.sylvester import sylvester
+    from .models.frozen import frozen
     from .models.importers.nflows import from_nflows
     from .models.importers.zuko import from_zuko
     from .models.quantised import Quantised

@@ -51,6 +51,18 @@ def test_a_masked_product_without_its_empty_corner_is_the_same(order: range) -> 
         assert not bool((left_out * layer.mask).any())
 
 
+def test_a_compiled_cut_product_and_its_gradient_are_the_whole_ones() -> None:
+    torch.manual_seed(0)
+    net = MADE(21, 2, hidden=(128, 128), zero=False).double()
+    x, weights = torch.randn(7, 21, dtype=torch.float64), torch.randn(7, 21, 2, dtype=torch.float64)
+    found = torch.compile(net, fullgraph=True, backend="aot_eager")(x)
+    expected = net(x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    gradients = [torch.autograd.grad((weights * out).sum(), list(net.parameters())) for out in (found, expected)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+
 def test_masks_without_an_empty_corner_are_left_whole() -> None:
     scattered = (torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     assert Linear(64, 64, mask=scattered)._blocks is None

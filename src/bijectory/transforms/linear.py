@@ -66,8 +66,21 @@ class LULinear(Transform):
         # Entries on the wrong side are held at zero by masks, and stay out of what training changes.
         self.register_buffer("_below", torch.ones(features, features).tril(-1), persistent=False)
         self._below: Tensor
+        # L, U and the log-det where they are frozen.
+        for name in ("_lower", "_upper", "_log_det"):
+            self.register_buffer(name, None, persistent=False)
+        self._lower: Tensor | None
+        self._upper: Tensor | None
+        self._log_det: Tensor | None
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Keep L, U and the log-det as they are now, see ``frozen``."""
+        self._lower, self._upper, self._log_det = self._factors()
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        if self._lower is not None and self._upper is not None and self._log_det is not None:
+            return self._lower, self._upper, self._log_det
         diagonal = self.bound * torch.tanh(self.log_diagonal / self.bound)
         lower = self.lower * self._below + torch.eye(self.features, dtype=self.lower.dtype, device=self.lower.device)
         return lower, self.upper * self._below.T + torch.diag_embed(torch.exp(diagonal)), diagonal.sum()
