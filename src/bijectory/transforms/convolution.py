@@ -57,11 +57,11 @@ class Conv1x1(Transform, DataInitialised):
         # Its constants are one number a channel, (C, 1, 1): an ActNorm's own, which is not passed through but folded into the product.
         self.actnorm = ActNorm((channels, 1, 1)) if actnorm else None
         # W, W⁻¹ and log|det W| where they are frozen. No part of the state.
-        for name in ("_matrix", "_back", "_log_det"):
+        for name in ("_frozen_matrix", "_frozen_back", "_frozen_log_det"):
             self.register_buffer(name, None, persistent=False)
-        self._matrix: Tensor | None
-        self._back: Tensor | None
-        self._log_det: Tensor | None
+        self._frozen_matrix: Tensor | None
+        self._frozen_back: Tensor | None
+        self._frozen_log_det: Tensor | None
         # The weights of the last inverse, and what came of them. No part of the state.
         self._kept: tuple[list[Tensor], tuple[Tensor, Tensor]] | None = None
         start = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
@@ -92,13 +92,17 @@ class Conv1x1(Transform, DataInitialised):
     def freeze(self) -> None:
         """Keep W, its inverse and its log-det as they are now, see ``frozen``."""
         matrix, log_det = self.matrix()
-        self._back, self._matrix, self._log_det = self._inverted(matrix), matrix.clone(), log_det.clone()
+        self._frozen_back, self._frozen_matrix, self._frozen_log_det = (
+            self._back(matrix),
+            matrix.clone(),
+            log_det.clone(),
+        )
 
     def matrix(self) -> tuple[Tensor, Tensor]:
         """W (C, C), the ActNorm's scales in its columns, and log|det W|."""
         weight: Tensor
-        if self._matrix is not None and self._log_det is not None:
-            return self._matrix, self._log_det
+        if self._frozen_matrix is not None and self._frozen_log_det is not None:
+            return self._frozen_matrix, self._frozen_log_det
         if self.mixing == "plain":
             weight, log_det = self.weight, log_abs_det(self.weight)
         else:
@@ -117,15 +121,15 @@ class Conv1x1(Transform, DataInitialised):
         In a Glow of 12 couplings that saves a twelfth of the time of a sample. Weights are compared by their numbers, since their versions
         miss what is written through ``.data``; not on an accelerator, where the host would wait for the answer.
         """
-        if self._back is not None and self._log_det is not None:
-            return self._back, self._log_det
+        if self._frozen_back is not None and self._frozen_log_det is not None:
+            return self._frozen_back, self._frozen_log_det
         held = self._parameters | self._buffers | ({} if self.actnorm is None else self.actnorm._parameters)
         weights = [w for name, w in held.items() if w is not None and name not in self._non_persistent_buffers_set]
         keeps = not (torch.is_grad_enabled() or traced()) and weights[0].device.type == "cpu"
         if keeps and self._kept is not None and all(map(_same, self._kept[0], weights)):
             return self._kept[1]
         weight, log_det = self.matrix()
-        found = self._inverted(weight), log_det
+        found = self._back(weight), log_det
         if keeps:
             self._kept = [w.clone() for w in weights], found
         return found
@@ -142,7 +146,7 @@ class Conv1x1(Transform, DataInitialised):
             shift = None if self.actnorm is None else -self.actnorm.shift.flatten()
             return _mixed(z, back, shift), (-log_det * _places(z)).expand(z.shape[:-3])
 
-    def _inverted(self, weight: Tensor) -> Tensor:
+    def _back(self, weight: Tensor) -> Tensor:
         """W⁻¹."""
         # Apple's devices have no float64. W⁻¹ once and not a triangular solve a pixel: sampling is then a product too.
         wide = weight if weight.device.type == "mps" else weight.double()
@@ -166,7 +170,7 @@ class Conv1x1(Transform, DataInitialised):
                 weight, log_det = self.matrix()
                 shift = None if self.actnorm is None else weight @ self.actnorm.shift.flatten()
             held = weight.detach()
-            x = _mixed(z, self._inverted(held), None if self.actnorm is None else -self.actnorm.shift.flatten())
+            x = _mixed(z, self._back(held), None if self.actnorm is None else -self.actnorm.shift.flatten())
             rows, at_rows = (y.movedim(-3, -1).reshape(-1, self.channels) for y in (x, at_z))
             outputs, gradients = [weight, log_det], [at_rows.T @ rows, at_log_det.sum() * _places(z)]
             if shift is not None:
