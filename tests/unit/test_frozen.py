@@ -77,3 +77,16 @@ def test_a_frozen_copy_moves_to_another_dtype_whole() -> None:
     copy = frozen(flow).float()
     torch.testing.assert_close(copy.log_prob(x.float()).double(), flow.log_prob(x), rtol=1e-3, atol=1e-3)
     assert copy.decode(torch.zeros(2, 3, 8, 8)).dtype is torch.float32
+
+
+@pytest.mark.parametrize("name", ["glow", "maf"])
+def test_a_frozen_copy_takes_no_other_weights(name: str) -> None:
+    flow, x = moved(name)
+    copy = frozen(flow)
+    before = copy.log_prob(x)
+    with pytest.raises(bijectory.BijectoryError, match="freeze that"):
+        copy.load_state_dict(flow.state_dict())
+    with pytest.raises(bijectory.BijectoryError, match="freeze that"):
+        copy.transform.load_state_dict(flow.transform.state_dict())
+    assert torch.equal(copy.log_prob(x), before)
+    flow.load_state_dict(flow.state_dict())

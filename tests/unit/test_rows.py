@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from bijectory.nets.conv import Conv2d
 from bijectory.nets.made import MADE
 from bijectory.nets.mlp import MLP, Linear
 from bijectory.numerics.spline import rational_quadratic, spline_of_rows, unconstrained_knots
@@ -61,6 +63,17 @@ def test_a_compiled_cut_product_and_its_gradient_are_the_whole_ones() -> None:
     gradients = [torch.autograd.grad((weights * out).sum(), list(net.parameters())) for out in (found, expected)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"), [(MADE(21, 2, hidden=(128, 128)), (7, 21)), (MLP(3, (2,)), (7, 3)), (Conv2d(3, 8), (2, 3, 4, 4))]
+)
+def test_under_autocast_a_compiled_layer_is_as_narrow_as_an_eager_one(net: nn.Module, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found, expected = torch.compile(net, fullgraph=True, backend="aot_eager")(x), net(x)
+    assert found.dtype is expected.dtype is torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
 
 
 def test_masks_without_an_empty_corner_are_left_whole() -> None:

@@ -94,8 +94,10 @@ class Conv2d(nn.Module):
         # Channels last: on two cores convolutions of 32 to 64 filters took half to two thirds of the time that they take channels first.
         x, weight = channels_last(x), self.effective_weight()
         if torch.compiler.is_compiling():
-            # Then the sum over places that is the bias's gradient shares a loop with the activation's, and is no pass of its own.
-            return F.conv2d(x, weight, padding=self.padding) + self.bias[:, None, None]
+            # Then the sum over places that is the bias's gradient shares a loop with the activation's, and is no pass of its own. In the
+            # convolution's dtype, as it has it itself: under autocast a wide bias would make all that follows wide.
+            y = F.conv2d(x, weight, padding=self.padding)
+            return y + self.bias.to(y.dtype)[:, None, None]
         return F.conv2d(x, weight, self.bias, padding=self.padding)
 
     @torch.no_grad()
