@@ -40,7 +40,7 @@ check: $(VENV)/.installed-test
 kill-test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 -m slow tests/training
 
-# Peers at pinned versions in an environment of their own; about twelve minutes of measuring, then docs/benchmarks.md and its plot.
+# Peers at pinned versions in an environment of their own; about an hour of measuring (ARGS='--rows steps smiley' for some of it), then docs/benchmarks.md and its plot.
 BENCH := .venv-bench
 bench:
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)

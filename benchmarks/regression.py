@@ -1,17 +1,19 @@
 """p(y | features) on four tables: our conditional flow, a linear Gaussian and a quantile forest, on the same rows in the same run.
 
-    BIJECTORY_DATA=DIR python benchmarks/regression.py             a table, and results/regression.json; some five minutes on one thread
+    BIJECTORY_DATA=DIR python benchmarks/regression.py             tables, and results/regression.json; some five minutes on one thread
     BIJECTORY_DATA=DIR python benchmarks/regression.py --joint     the Gaussians that the recipe uci_density is held against
 
 Of the test rows: nats of the target (less is better), CRPS in the target's unit (less is better), the share of rows inside central
-intervals of 50, 80, 90 and 95 %, each ± its standard error; and the nats that each needs above ours, paired row by row. Everything that
-is chosen is chosen on the validation rows.
+intervals of 50, 80, 90 and 95 %, each ± its standard error; and the nats that each needs above ours, paired row by row. Below them the
+PIT, u = F(y | features), which is uniform where a model is true: its counts in ten equal bins, the χ² test of these with 9 degrees of
+freedom, and the Kolmogorov–Smirnov distance with its p-value. Everything that is chosen is chosen on the validation rows.
 
 - flow: the recipe ``regression`` with its defaults.
 - linear: least squares with an intercept; the deviation is the residuals', with the degrees of freedom taken off.
 - forest: Meinshausen 2006: the weight of a training row is how often, over the trees, it shares the leaf of the row asked for, each leaf
-  counting 1. Its distribution is that of the training targets under these weights: CRPS and intervals are those of it, without a
-  density. Nats need one: the weighted targets are convolved with a Gaussian, whose width is chosen together with the leaves' least size.
+  counting 1. Its distribution is that of the training targets under these weights: CRPS, intervals and PIT are those of it, without a
+  density; where y is one of the targets, which has a weight of its own, u is drawn within the jump. Nats need a density: the weighted
+  targets are convolved with a Gaussian, whose width is chosen together with the leaves' least size.
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ import math
 import os
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 TABLES = ("bike", "concrete", "energy", "wine")
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+#: Equal bins of the PIT's histogram.
+BINS = 10
 #: Trees of a forest, the least leaf sizes that are tried, and the widths of its Gaussian in deviations of the target.
 TREES, LEAVES = 200, (1, 3, 10)
 WIDTHS = (0.003, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3)
@@ -41,11 +46,12 @@ class Rows(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """What a model says of the test rows, each (n,) but for inside (levels, n)."""
+    """What a model says of the test rows, each (n,) but for inside (levels, n); u is F(y | features)."""
 
     nats: Any
     crps: Any
     inside: Any
+    u: Any
     words: str
     seconds: float
 
@@ -66,9 +72,10 @@ def main() -> None:
     found = {table: measure(Path(arguments.data), table, arguments.steps) for table in arguments.tables}
     for table, models in found.items():
         print(f"\n{table}: {models['rows']} rows to train, {models['test']} to test; y = {models['target']}")
-        print(render({name: model for name, model in models.items() if isinstance(model, dict)}))
+        print(render(only := {name: model for name, model in models.items() if isinstance(model, dict)}))
+        print(render_pit(only, models["test"]))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    made = {"date": time.strftime("%Y-%m-%d"), "trees": TREES, "levels": LEVELS}
+    made = {"date": time.strftime("%Y-%m-%d"), "trees": TREES, "levels": LEVELS, "bins": BINS}
     (arguments.out / "regression.json").write_text(json.dumps({"made": made, **found}, indent=1) + "\n")
 
 
@@ -77,6 +84,7 @@ def measure(data: Path, table: str, steps: int | None) -> dict[str, Any]:
     import numpy as np
 
     from bijectory.data.uci import regression_splits
+    from bijectory.evaluation.regression import pit_test
 
     splits = regression_splits(data, table, 0)
     parts = [
@@ -91,11 +99,13 @@ def measure(data: Path, table: str, steps: int | None) -> dict[str, Any]:
     ours = models["flow"].nats
     scores: dict[str, Any] = {"rows": len(parts[0].y), "test": len(parts[2].y), "target": splits.columns[0]}
     for name, model in models.items():
+        pit = pit_test(model.u, BINS)
         scores[name] = {
             "nats": with_error(model.nats),
             "above the flow": with_error(model.nats - ours),
             "crps": with_error(model.crps),
             "coverage": [with_error(row.astype(np.float64)) for row in model.inside],
+            "pit": {**asdict(pit), "counts": pit.counts.tolist()},
             "seconds": round(model.seconds, 1),
             "what": model.words,
         }
@@ -131,6 +141,7 @@ def flow(data: Path, table: str, steps: int | None, test: Rows) -> Predicted:
         -log_prob_rows(model, y, c).numpy(),
         crps_of_draws(drawn, y[:, 0]).numpy(),
         np.stack([covered(u, level).numpy() for level in LEVELS]),
+        u.numpy(),
         f"bijectory train regression {' '.join(words)}; CRPS from {len(drawn)} draws a row",
         seconds,
     )
@@ -153,8 +164,9 @@ def linear(train: Rows, test: Rows) -> Predicted:
     s = math.sqrt((residuals**2).sum() / (len(train.y) - rank))
     z = (test.y - design(test.c) @ weights) / s
     crps = s * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
-    inside = np.stack([np.abs(norm.cdf(z) - 0.5) <= level / 2 for level in LEVELS])
-    return Predicted(-norm.logpdf(z) + math.log(s), crps, inside, "closed forms", time.perf_counter() - begun)
+    u = norm.cdf(z)
+    inside = np.stack([np.abs(u - 0.5) <= level / 2 for level in LEVELS])
+    return Predicted(-norm.logpdf(z) + math.log(s), crps, inside, u, "closed forms", time.perf_counter() - begun)
 
 
 def forest(train: Rows, validation: Rows, test: Rows) -> Predicted:
@@ -172,10 +184,10 @@ def forest(train: Rows, validation: Rows, test: Rows) -> Predicted:
             best = min(best, (nats, leaf, width, grown), key=lambda one: one[0])
     _, leaf, width, grown = best
     weights = leaf_weights(grown, train.c, test.c)
-    crps, inside = weighted_scores(weights, train.y, test.y)
+    crps, inside, u = weighted_scores(weights, train.y, test.y)
     nats = smoothed_nats(weights, train.y, test.y, width * scale)
     words = f"{TREES} trees, leaves of at least {leaf}, a third of the features a split, Gaussian of {width} deviations for nats"
-    return Predicted(nats, crps, inside, words, time.perf_counter() - begun)
+    return Predicted(nats, crps, inside, u, words, time.perf_counter() - begun)
 
 
 def leaf_weights(grown: Any, train: Any, asked: Any) -> Any:
@@ -209,11 +221,15 @@ def smoothed_nats(weights: Any, centres: Any, y: Any, width: float) -> Any:
     return found + math.log(width) + 0.5 * math.log(2 * math.pi)
 
 
-def weighted_scores(weights: Any, centres: Any, y: Any) -> tuple[Any, Any]:
-    """CRPS (rows,) of the weighted training targets, and which rows lie in their central intervals (levels, rows)."""
+def weighted_scores(weights: Any, centres: Any, y: Any) -> tuple[Any, Any, Any]:
+    """CRPS (rows,) of the weighted training targets, which rows lie in their central intervals (levels, rows), and the PIT (rows,).
+
+    u = F(y−) + v · (F(y) − F(y−)), v uniform: 0 below all targets that weigh, 1 above them.
+    """
     import numpy as np
 
     crps, inside = np.empty(len(y)), np.zeros((len(LEVELS), len(y)), dtype=bool)
+    u, v = np.empty(len(y)), np.random.default_rng(0).random(len(y))
     for row in range(len(y)):
         part = slice(weights.indptr[row], weights.indptr[row + 1])
         x, w = centres[weights.indices[part]], weights.data[part]
@@ -226,7 +242,9 @@ def weighted_scores(weights: Any, centres: Any, y: Any) -> tuple[Any, Any]:
         for place, level in enumerate(LEVELS):
             ends = np.searchsorted(below, [(1 - level) / 2, (1 + level) / 2]).clip(0, len(x) - 1)
             inside[place, row] = x[ends[0]] <= y[row] <= x[ends[1]]
-    return crps, inside
+        # Weights of 200 trees add up to 1 + 4e-16, which is no probability.
+        u[row] = min(1.0, w[x < y[row]].sum() + v[row] * w[x == y[row]].sum())
+    return crps, inside, u
 
 
 def render(models: dict[str, Any]) -> str:
@@ -237,9 +255,24 @@ def render(models: dict[str, Any]) -> str:
         cells = [f"{mean:.4f} ± {error:.4f}" for mean, error in (model[k] for k in ("nats", "above the flow", "crps"))]
         cells += [f"{100 * mean:.1f} ± {100 * error:.1f}" for mean, error in model["coverage"]]
         lines.append([name, *cells, f"{model['seconds']:.1f}"])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, *(f"  {name}: {model['what']}" for name, model in models.items())])
+    return "\n".join([*columns(lines), *(f"  {name}: {model['what']}" for name, model in models.items())])
+
+
+def render_pit(models: dict[str, Any], rows: int) -> str:
+    """The histograms of the PIT and their tests as a table for a terminal."""
+    lines = [["PIT", *(f"{i / BINS:g}–{(i + 1) / BINS:g}" for i in range(BINS)), "χ²", "p", "KS", "p"]]
+    for name, model in models.items():
+        pit = model["pit"]
+        likely = [f"{p:.2g}" if p >= 1e-4 else "< 1e-4" for p in (pit["chi_square_p"], pit["distance_p"])]
+        tests = [f"{pit['chi_square']:.1f}", likely[0], f"{pit['distance']:.3f}", likely[1]]
+        lines.append([name, *map(str, pit["counts"]), *tests])
+    return "\n".join([*columns(lines), f"  expected in each bin where a model is true: {rows / BINS:.1f}"])
+
+
+def columns(lines: list[list[str]]) -> list[str]:
+    """Cells padded to their columns' widths."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def joint(data: Path) -> None:

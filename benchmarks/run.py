@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--cap", type=float, default=120.0, help="seconds a library gets on smiley")
-    parser.add_argument("--uncompiled", action="store_true", help="row glow: compile no peer, which takes minutes each")
+    parser.add_argument("--uncompiled", action="store_true", help="row glow: compile no peer, which takes some 20 s each and round")
     arguments = parser.parse_args()
     target = HERE / "results" / f"threads{arguments.threads}.json"
     found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
     measured = found.get("made", {}).get("measured", {})
-    found["made"] = _circumstances(arguments.threads, arguments.rounds)
+    found["made"] = _circumstances(arguments.threads)
     found["made"]["measured"] = measured
     with tempfile.TemporaryDirectory() as folder:
         _lay_out(Path(folder) / "rows.npz")
@@ -71,11 +71,10 @@ def main() -> None:
             target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
-def _circumstances(threads: int, rounds: int) -> dict[str, Any]:
+def _circumstances(threads: int) -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {
         "threads": threads,
-        "rounds": rounds,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": versions,

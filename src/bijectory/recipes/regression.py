@@ -39,10 +39,10 @@ EXPECTED: dict[str, tuple[float, float, str]] = {
 }
 #: What we measured with the defaults, where we did (benchmarks/regression.py, seed 0, one thread beside other work).
 MEASURED = {
-    "bike": "0.0059 ± 0.0205 nats, CRPS 0.1533 ± 0.0030, 85.3 ± 0.6 % inside 90 % intervals",
-    "concrete": "2.9705 ± 0.1116 nats, CRPS 2.7150 ± 0.2335, 82.0 ± 2.7 % inside 90 % intervals",
-    "energy": "0.7780 ± 0.1353 nats, CRPS 0.3401 ± 0.0346, 79.2 ± 3.3 % inside 90 % intervals",
-    "wine": "0.7093 ± 0.0632 nats, CRPS 0.2707 ± 0.0136, 86.2 ± 1.9 % inside 90 % intervals",
+    "bike": "-0.0160 ± 0.0203 nats, CRPS 0.1508 ± 0.0030, 85.6 ± 0.6 % inside 90 % intervals",
+    "concrete": "2.9323 ± 0.1041 nats, CRPS 2.6856 ± 0.2261, 81.6 ± 2.7 % inside 90 % intervals",
+    "energy": "0.8367 ± 0.1207 nats, CRPS 0.3775 ± 0.0361, 83.1 ± 3.0 % inside 90 % intervals",
+    "wine": "0.7015 ± 0.0634 nats, CRPS 0.2674 ± 0.0133, 85.9 ± 1.9 % inside 90 % intervals",
 }
 
 

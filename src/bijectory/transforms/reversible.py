@@ -3,8 +3,9 @@
 A plain backward pass keeps what every network of every part computed, so that memory grows with depth. Here one node stands for the
 whole chain and keeps its input and its output. On the way back each part gives its input from its output, and its own gradient is
 taken there and then: what is held at once is one part's activations, whatever the depth. A coupling calls its network once for both,
-so that a step costs about four thirds of a plain one. A part whose inverse is no such bargain says so (``Transform.rebuilds_x``) and
-keeps its input, from which it is passed again.
+so that a step costs four thirds of a plain one in multiplications (measured: 1.35 to 1.41 times its seconds, row E of
+docs/benchmarks.md). A part whose inverse is no such bargain says so (``Transform.rebuilds_x``) and keeps its input, from which it is
+passed again.
 
 Source: Gomez et al. 2017 (RevNet, arXiv:1707.04585); Kingma & Dhariwal 2018 (Glow, arXiv:1807.03039).
 """
