@@ -1,12 +1,17 @@
-"""Flows of other libraries, imported, against the log-densities that those libraries gave; data/maf.json, nsf.json and lu.json."""
+"""Flows of other libraries, imported or rebuilt, against the log-densities that those libraries gave.
+
+data/maf.json, nsf.json and lu.json, and flows_others.json with those that no importer of ours knows.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,7 +22,10 @@ from bijectory.errors import InputError
 from bijectory.models.importers.elementwise import PeerAffine
 from bijectory.models.importers.nets import Layer, causal_net
 from bijectory.models.importers.nflows import lu_linear
+from bijectory.models.importers.state import linear_layer
 from bijectory.testing import check_exact
+from bijectory.transforms.autoregressive import CausalNet, NaiveCausal
+from bijectory.transforms.elementwise import Elementwise
 
 DATA = Path(__file__).parent / "data"
 WHOLE = re.compile(r"(_permutation|order|degrees|_features)$")
@@ -51,6 +59,7 @@ CASES = [*load("maf"), *load("nsf")]
 REFUSED = "nflows, context"
 FLOWS = [case for case in CASES if "log_prob" in case and case["case"] != REFUSED]
 LU = load("lu")
+OTHERS = {case["case"]: case for case in load("flows_others")}
 
 each_flow = pytest.mark.parametrize("case", FLOWS, ids=[case["case"] for case in FLOWS])
 #: Those that zuko's or nflows' own masks let sample in one pass; residual nets and orders with ties keep their masks.
@@ -164,24 +173,154 @@ def test_nsf_equals_normflows() -> None:
     close(case, bj.from_nflows(whole, **case["settings"]).transform)
 
 
+class Reread(nn.Module):
+    """A peer's network whose numbers pass through a map before ours reads them: for scales that no weights of ours could give."""
+
+    event_dim = 1
+
+    def __init__(self, net: CausalNet, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.net, self.change, self.order = net, change, net.order
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.change(self.net(x, context))
+
+
+def reread(net: CausalNet, change: Callable[[Tensor], Tensor]) -> CausalNet:
+    return NaiveCausal(cast("CausalNet", Reread(net, change)))
+
+
+def unbounded(log_scale: Tensor, bound: float) -> Tensor:
+    """The raw number a for which bound · tanh(a / bound) is the log-scale."""
+    return bound * torch.atanh(log_scale / bound)
+
+
 def test_maf_equals_flowjax() -> None:
-    case, context = by_peer("flowjax", "maf"), rows(by_peer("flowjax", "maf"), "context")
+    case, context, bound = by_peer("flowjax", "maf"), rows(by_peer("flowjax", "maf"), "context"), 50.0
     state = state_of(case)
     layers = [Layer(state[f"{i}.weight"], state[f"{i}.bias"], state[f"{i}.weight"] != 0) for i in range(3)]
     net = causal_net(layers, "relu", features=3)
+
+    def change(params: Tensor) -> Tensor:
+        # flowjax adds its network's numbers to those of the map that it was handed: shift 0 and a raw scale of which softplus makes 1.
+        # Its log softplus(·) is no bound · tanh(· / bound) of any other weights, so that Affine is handed the number that gives it.
+        shift, raw = params.unbind(-1)
+        log_scale = torch.log(nn.functional.softplus(raw + math.log(math.expm1(1.0))))
+        return torch.stack([shift, unbounded(log_scale, bound)], -1)
+
+    close(case, bj.Autoregressive(bj.Affine(bound), reread(net, change)), context)
+
+
+# Whole flows of peers that no importer knows
+
+
+def changed_last(case: dict[str, Any], last: Layer) -> tuple[Elementwise, Layer]:
+    """Our elementwise map, and the last layer with the peer's constants, signs and order moved into its weights."""
+    settings = case["settings"]
+    weight, bias, mask = last.weight, last.bias.unflatten(0, (3, -1)), last.open()
+    if case["case"] == "tfp, maf":
+        # z = (x − t) exp(−s): both numbers with the other sign.
+        return bj.ShiftFirst(), Layer(-weight, -last.bias, mask)
+    if case["case"] == "flowjax, maf":
+        offset = torch.tensor([0.0, math.log(math.expm1(1 - settings["floor"]))], dtype=torch.float64)
+        return PeerAffine("softplus", settings["floor"]), Layer(weight, (bias + offset).flatten(), mask)
+    bins, floor = settings["bins"], settings["floor"]
+    spline = bj.RationalQuadraticSpline(bins, settings["bound"], floor=floor)
+    if case["case"] == "tfp, nsf":
+        # Ours adds to raw slopes what makes a zero the slope one.
+        offset = torch.zeros(3 * bins - 1, dtype=torch.float64)
+        offset[2 * bins :] = math.log(math.expm1(1 - floor))
+        return spline, Layer(weight, (bias - offset).flatten(), mask)
+    # flowjax starts where ours is at zero parameters; its two slopes at the ends stay 1 in these weights and are no parameters of ours.
+    inner = [i for i in range(3 * bins + 1) if i not in (2 * bins, 3 * bins)]
+    kept = torch.arange(len(weight)).unflatten(0, (3, -1))[:, inner].flatten()
+    return spline, Layer(weight[kept], last.bias[kept], mask[kept])
+
+
+def rebuilt(case: dict[str, Any]) -> bj.Flow:
+    state, transforms = state_of(case), list[bj.Transform]()
+    for depth in (0, 1):
+        first, last = linear_layer(state, f"{depth}.0"), linear_layer(state, f"{depth}.1")
+        elementwise, last = changed_last(case, last)
+        net = causal_net([first, last], "relu", features=3)
+        assert isinstance(net, bj.MADE)
+        transforms.append(bj.Autoregressive(elementwise, net))
+        if f"{depth}.order" in state:
+            transforms.append(bj.Permute(state[f"{depth}.order"].tolist()))
+    return bj.Flow(bj.Normal((3,)), bj.Chain(transforms)).double()
+
+
+@pytest.mark.parametrize("name", ["flowjax, maf", "flowjax, nsf", "tfp, maf", "tfp, nsf"])
+def test_a_rebuilt_flow_has_the_density_of_its_original(name: str) -> None:
+    case = OTHERS[name]
+    flow, x = rebuilt(case), rows(case, "x")
+    assert x is not None
+    with torch.no_grad():
+        z, log_prob = flow.encode(x), flow.log_prob(x)
+        back = flow.decode(z)
+    torch.testing.assert_close(z, rows(case, "z"), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(log_prob, rows(case, "log_prob"), rtol=1e-12, atol=1e-11)
+    for expected in (x, rows(case, "back")):
+        if expected is not None:
+            torch.testing.assert_close(back, expected, rtol=1e-8, atol=1e-8)
+
+
+def test_mixture_cdfs_have_the_density_of_nflows_mixtures() -> None:
+    case, bound = OTHERS["nflows, mixtures"], 20.0
+    components, epsilon = case["settings"]["components"], case["settings"]["epsilon"]
+    steps = steps_of({f"autoregressive_net.{name}": value for name, value in state_of(case).items()})
+    net = causal_net(steps, "relu", features=3, residual_first=True)
+
+    def change(params: Tensor) -> Tensor:
+        # A triple for each component there, all logits before all locations and all scales here; scales are softplus(a) + epsilon.
+        logits, loc, raw = params.unflatten(-1, (components, 3)).unbind(-1)
+        log_scale = torch.log(nn.functional.softplus(raw) + epsilon)
+        return torch.cat([logits, loc, unbounded(log_scale, bound)], -1)
+
+    # No grid and no wide component behind: the mixture itself. Its CDF on the logit scale has a logistic base.
+    mixture = bj.MixtureCDF(components, "gaussian", spread=0.0, bound=bound, floor=0.0)
+    flow = bj.Flow(bj.Logistic((3,)), bj.Autoregressive(mixture, reread(net, change))).double()
     x = rows(case, "x")
     assert x is not None
     with torch.no_grad():
-        shift, raw = net(x, context).unbind(-1)
-    # flowjax adds its network's numbers to those of the map that it was handed: shift 0 and a raw scale of which softplus makes 1.
-    scale = nn.functional.softplus(raw + torch.log(torch.expm1(torch.ones((), dtype=torch.float64))))
-    torch.testing.assert_close(x * scale + shift, rows(case, "z"), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(torch.log(scale).sum(-1), rows(case, "log_det"), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(flow.log_prob(x), rows(case, "log_prob"), rtol=1e-12, atol=1e-11)
+        torch.testing.assert_close(flow.decode(flow.encode(x)), x, rtol=1e-8, atol=1e-8)
+
+
+# Linear maps
+
+
+def lu_of(lower: Tensor, upper: Tensor, diagonal: Tensor, bias: Tensor | None) -> bj.LULinear:
+    """Ours from L below its diagonal of ones, U above its diagonal, and that diagonal."""
+    lu = bj.LULinear(len(diagonal)).double()
+    with torch.no_grad():
+        lu.lower.copy_(lower)
+        lu.upper.copy_(upper)
+        lu.log_diagonal.copy_(unbounded(torch.log(diagonal), lu.bound))
+        if bias is not None:
+            lu.bias.copy_(bias)
+    return lu
+
+
+def of_square(case: dict[str, Any]) -> bj.Transform:
+    """A map of a peer that holds L and U in one square; zuko's diagonal is L's, so that it is moved over to U."""
+    state = state_of(case)
+    square, diagonal = state["square"], state["square"].diagonal()
+    if case["peer"] == "zuko":
+        return lu_of(square / diagonal, diagonal[:, None] * square, diagonal, None)
+    lu = lu_of(square, square, diagonal, state.get("bias"))
+    if "permutation" not in state:
+        return lu
+    # TFP's matrix is what an LU decomposition with that permutation of rows came from: its inverse stands behind the product.
+    return bj.Chain([lu, bj.Permute(torch.argsort(state["permutation"]).tolist())])
 
 
 @pytest.mark.parametrize("case", LU, ids=[case["case"] for case in LU])
 def test_lu_equals_its_peer(case: dict[str, Any]) -> None:
     state = state_of(case)
+    if "square" in state:
+        close(case, of_square(case))
+        return
     linear = {name.removeprefix("linear."): value for name, value in state.items()}
     lu: bj.Transform = lu_linear(linear).transform
     if "permutation._permutation" in state:

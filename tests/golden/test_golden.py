@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ SPLINES = load("spline")["cases"]
 SPLINE_OTHERS = load("spline_others")["cases"]
 MADE = load("made")
 MIXTURES = load("mixture")["cases"]
+*MIXTURE_DENSITIES, MIXTURE_CDF = load("mixture_others")["cases"]
+OTHER_DENSITIES = [(peer, other) for other in MIXTURE_DENSITIES for peer in ("flowjax", "normflows") if peer in other]
 
 each_spline = pytest.mark.parametrize("case", SPLINES, ids=[case["case"] for case in SPLINES])
 each_peer = pytest.mark.parametrize("peer", ["zuko", "nflows", "mpmath"])
@@ -62,7 +65,7 @@ def test_a_maker_never_names_our_package(maker: Path) -> None:
 
 def test_every_maker_has_its_file() -> None:
     assert [path.stem.removeprefix("make_") for path in MAKERS] == [path.stem for path in FILES]
-    assert len(FILES) == 7
+    assert len(FILES) == 9
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -130,11 +133,13 @@ def test_spline_equals_other_peers(case: dict[str, Any], peer: str) -> None:
         torch.testing.assert_close(ours, tensor(other[name]), rtol=1e-15, atol=1e-11)
 
 
-# Masks: nflows exactly, zuko by the dependency they open
+# Masks: exactly, zuko's by the dependency they open
+
+MASKS = [row for peer in ("nflows", "normflows", "flowjax", "tensorflow-probability") for row in MADE[peer]]
 
 
-@pytest.mark.parametrize("row", MADE["nflows"], ids=lambda r: "{source}-{features}-{hidden}-x{multiplier}".format(**r))
-def test_masks_equal_nflows(row: dict[str, Any]) -> None:
+@pytest.mark.parametrize("row", MASKS, ids=lambda r: "{source}-{in_degrees}-{hidden}-x{multiplier}".format(**r))
+def test_masks_equal_a_peer(row: dict[str, Any]) -> None:
     from bijectory.nets.made import made_masks
 
     hidden = [torch.tensor(degrees) for degrees in row["hidden_degrees"]]
@@ -180,3 +185,21 @@ def test_mixture_equals_tfp_where_tfp_is_accurate(case: dict[str, Any], position
     assert kept.sum() >= 20
     ours = mixture(case)[position]
     torch.testing.assert_close(ours[kept], tensor(case[function]["tfp"])[kept], rtol=1e-10, atol=ABSOLUTE)
+
+
+@pytest.mark.parametrize(("peer", "other"), OTHER_DENSITIES, ids=lambda v: v if isinstance(v, str) else v["case"])
+def test_mixture_density_equals_other_peers(peer: str, other: dict[str, Any]) -> None:
+    case = next(case for case in MIXTURES if case["case"] == other["case"])
+    torch.testing.assert_close(mixture(case)[0], tensor(other[peer]), rtol=1e-10, atol=ABSOLUTE)
+
+
+def test_mixture_cdf_equals_zuko() -> None:
+    case = {**MIXTURE_CDF, "kind": "gaussian", "logits": [0.0] * len(MIXTURE_CDF["loc"])}
+    log_pdf, log_cdf, log_sf = mixture(case)
+    y, kept = tensor(case["y"]), 1 - case["drawn_in"]
+    # zuko's y is Φ⁻¹ of F drawn in at both ends, and 2Φ(y) − 1 = erf(y/√2) = (F − (1 − F)) (1 − 1e-6).
+    torch.testing.assert_close(
+        (log_cdf.exp() - log_sf.exp()) * kept, torch.erf(y / math.sqrt(2)), rtol=1e-14, atol=1e-14
+    )
+    log_normal = -0.5 * y.square() - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(log_pdf + math.log(kept) - log_normal, tensor(case["log_slope"]), rtol=1e-10, atol=1e-10)

@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -277,6 +278,30 @@ def test_every_numeric_inverse_says_what_it_left() -> None:
     assert [one.what for one in inner] == ["residual map"] * 2
     assert [one.what for one in outer] == ["root", "root", "residual map", "residual map"]
     assert all(one.residual <= one.tolerance and 1 <= one.iterations < 100 for one in outer)
+
+
+@pytest.mark.parametrize(
+    ("make", "solves"),
+    [
+        pytest.param(lambda: bj.planar(3, depth=2), 2, id="planar, one a layer"),
+        pytest.param(lambda: bj.planar(3, depth=2, hidden=(8,), context_dim=1), 2, id="planar, context"),
+        pytest.param(lambda: bj.sylvester(3, depth=2), 6, id="sylvester, one a term"),
+        pytest.param(lambda: bj.sylvester(3, depth=2, terms=2), 4, id="sylvester, two terms"),
+        pytest.param(lambda: bj.bnaf(3, depth=2, width=4), 6, id="bnaf, one a coordinate"),
+        pytest.param(lambda: bj.naf(2, depth=1, layers=2, components=3, hidden=(8,)), 4, id="naf, one a mixture"),
+    ],
+)
+def test_every_increasing_equation_says_what_it_left(make: Callable[[], bj.Flow], solves: int) -> None:
+    flow = moved(make(), 0.5)
+    z, context = rows(20, *flow.event_shape), rows(20, 1, seed=1) if flow.context_dim else None
+    with bj.residuals() as found, torch.no_grad():
+        x = flow.decode(z, context)
+    assert [one.what for one in found] == ["root"] * solves
+    assert all(one.residual <= one.tolerance and 1 <= one.iterations < 100 for one in found)
+    # Nothing was there to solve at a map's start, the identity, whose first guess is the root.
+    assert max(one.iterations for one in found) > 2
+    with torch.no_grad():
+        assert torch.allclose(flow.encode(x, context), z, rtol=0, atol=1e-12)
 
 
 def test_nobody_listens_outside_the_block_and_in_other_threads() -> None:

@@ -33,7 +33,11 @@ _listeners = _Listeners()
 
 @contextmanager
 def residuals() -> Iterator[list[Solved]]:
-    """Collect what every numeric inverse inside the block leaves: the roots of mixture CDFs, the fixed points of residual maps.
+    """Collect what every numeric inverse inside the block leaves.
+
+    Under ``what`` "root": mixture CDFs and planar maps, one a call; Sylvester maps, one a term; block neural autoregressive maps, one a
+    coordinate; quantiles of a table's values. Under "residual map" the fixed points of residual maps, and under "residual map, gradient"
+    those of their gradients. Under "jacobi" autoregressions whose ``sampling`` is "jacobi". Differential equations report nothing.
 
     One entry a solve, in order, of this thread alone; blocks may be nested, and each sees all. Only inside such a block does a solver
     evaluate its function once more and wait for the device to say what is left.
