@@ -56,3 +56,11 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     } <= present
     checks = json.loads((run / "verify.json").read_text())["checks"]
     assert [c["law"] for c in checks if not c["passed"]] == []
+
+
+@pytest.mark.parametrize("name", ["mnist_glow", "fashion_mnist_glow"])
+def test_what_is_promised_in_minutes_is_capped_in_seconds_unless_updates_are_named(name: str) -> None:
+    function = find_recipe(name).function
+    expect = function(preset="gpu").expect
+    assert expect is not None and function(preset="gpu").budget.seconds == 60 * expect.minutes == 480
+    assert function(preset="gpu", steps=100).budget.seconds is None and function().budget.seconds is None

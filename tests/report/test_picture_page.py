@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bijectory.experiments.record import sealed
+from bijectory.experiments.run import train
+from bijectory.report.elsewhere import scored_by_each, scored_comment
 from bijectory.report.groups import difference
 from bijectory.report.page import render, write_report
-from bijectory.report.tables import read
+from bijectory.report.tables import Arrays, read
+from bijectory.report.ways import _ratio, apart_comment, compared, ways_comment
 
 LIMIT = 6_000_000
 
@@ -46,6 +51,24 @@ def pair(trained_pictures: Path, tmp_path: Path) -> tuple[Path, Path]:
         for path in (run / "arrays").glob("likelihood-*.npz"):
             path.unlink()
     return runs[0], runs[1]
+
+
+@pytest.fixture(scope="module")
+def others(trained_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two models that were trained on the same pictures and learned other things, the better one first."""
+    folder = tmp_path_factory.mktemp("others")
+    recipe = str(trained_pictures.parent / "pictures.py")
+    longer = train(recipe, assignments=["steps=60"], seed=1, run=folder / "longer")
+    shorter = Path(shutil.copytree(trained_pictures, folder / "shorter"))
+    assert longer is not None
+    return longer, shorter
+
+
+@pytest.fixture(scope="module")
+def page_of_others(others: tuple[Path, Path]) -> str:
+    """What the page of both says above the runs' own sections."""
+    page = render([read(run) for run in others])
+    return html.unescape(page[page.index("On the same pictures") : page.index('class="run"')])
 
 
 def headings(page: str) -> list[str]:
@@ -176,6 +199,148 @@ def test_the_group_shows_cost_temperatures_and_ways(pair: tuple[Path, Path]) -> 
     assert f"{apart.mean():+.4f}".replace("-", "−") in alts[-1]
 
 
+def walked(run: Path, **arrays: Any) -> None:
+    """Put other ways into a run."""
+    (path,) = (run / "arrays").glob("image_walks-*.npz")
+    with np.load(path) as file:
+        np.savez(path, **{**dict(file), **arrays})
+
+
+def summaries(arrays: Arrays) -> list[tuple[float, np.ndarray]]:
+    """Of each figure of the ways its value without one pair after the other (the jackknife), by the definitions on the page."""
+    nats, change, direct = (arrays[name].astype(np.float64) for name in ("nats", "change", "direct"))
+    above = (nats[:, [0, -1]].mean(1) - nats[:, 2]) / (192 * np.log(2))
+    most = change.mean(0).argmax()
+
+    def figures(rows: np.ndarray) -> list[float]:
+        moves = change[rows].mean(0)
+        return [above[rows].mean(), change[rows].sum() / direct[rows].sum(), moves[most] / moves.mean()]
+
+    every = np.arange(len(nats))
+    without = np.array([figures(np.delete(every, i)) for i in every])
+    return list(zip(figures(every), without.T, strict=True))
+
+
+def said(value: float, digits: int, sign: str = "") -> str:
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
+
+
+def test_ways_of_two_models_are_compared_pair_by_pair(others: tuple[Path, Path], page_of_others: str) -> None:
+    one, other = (read(run) for run in others)
+    bits = [r.score("bits_per_dim") for r in (one, other)]
+    assert bits[0] is not None and bits[1] is not None and bits[0].value < bits[1].value
+    arrays = [r.pictures["image_walks"] for r in (one, other)]
+    assert not np.array_equal(arrays[0]["nats"], arrays[1]["nats"])
+    words = plain(page_of_others[page_of_others.index("Between two pictures") :])
+    assert "shorter beside longer, over the same 3 pairs: its pictures halfway are" in words
+    for (a, _), (b, _), digits in zip(*(summaries(x) for x in arrays), (4, 3, 3), strict=True):
+        assert f"{said(b, digits)} against {said(a, digits)} " in words
+        assert f"difference {said(b - a, digits, '+')} ± " in words
+    first = arrays[1]["nats"][:, [0, -1]].mean(1) - arrays[1]["nats"][:, 2]
+    apart = (first - (arrays[0]["nats"][:, [0, -1]].mean(1) - arrays[0]["nats"][:, 2])) / (192 * np.log(2))
+    error = apart.std(ddof=1) / np.sqrt(3)
+    assert f"difference {said(apart.mean(), 4, '+')} ± {error:.4f}" in words
+    row = re.search(r"shorter (−?[\d.]+) ± ([\d.]+) \( ?(−?[\d.]+) ± ([\d.]+) ?\)", words)
+    assert row is not None and (row[3], row[4]) == (said(apart.mean(), 4), f"{error:.4f}")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_words_on_ways_follow_from_paired_differences(pair: tuple[Path, Path], sign: int) -> None:
+    rng = np.random.default_rng(0)
+    n, unit = 50, 192 * np.log(2)
+    hard, direct = rng.normal(-300, 40, n), rng.uniform(0.1, 0.4, n)
+    for run, extra in zip(pair, (0.0, 0.1 * sign), strict=True):
+        halfway = hard - (0.2 + extra + rng.normal(0, 0.02, n)) * unit
+        nats = np.stack([hard, hard, halfway, hard, hard], 1)
+        shape = np.array([1.0, 1 + 0.5 + extra, 1.0, 1.0])
+        change = (1 + 0.5 + extra) * direct[:, None] * shape / shape.sum() * rng.normal(1, 0.02, (n, 4))
+        walked(run, nats=nats, change=change, direct=direct, blend=hard)
+    readings = [read(run) for run in pair]
+    (words,) = ways_comment(compared(readings))
+    found = [summaries(r.pictures["image_walks"]) for r in readings]
+    assert "bad_mask beside good, over the same 50 pairs" in words
+    says = (
+        ("its pictures halfway are less likely than the other's", "its pictures halfway are likelier than the other's"),
+        ("its ways are longer", "its ways are shorter"),
+        ("they change less evenly", "they change more evenly"),
+    )
+    for (a, before), (b, after), digits, kinds in zip(*found, (4, 3, 3), says, strict=True):
+        assert (b - a) * sign > 0
+        apart = after - before
+        error = np.sqrt((n - 1) / n * ((apart - apart.mean()) ** 2).sum())
+        shown = re.search(
+            rf"{kinds[sign < 0]}[^()]*\([^()]*difference {re.escape(said(b - a, digits, '+'))} ± ([\d.]+)\)", words
+        )
+        assert shown is not None, kinds
+        # The jackknife's error and the delta method's agree to the square of the ratios' own scatter.
+        assert float(shown[1]) == pytest.approx(error, rel=0.05, abs=6 * 10.0 ** -(digits + 1))
+
+
+def test_differences_of_ways_within_chance_are_called_so(pair: tuple[Path, Path]) -> None:
+    rng = np.random.default_rng(1)
+    for run in pair:
+        nats = rng.normal(-300, 40, (50, 5))
+        walked(run, nats=nats, change=rng.uniform(0.1, 0.2, (50, 4)), direct=np.full(50, 0.3), blend=nats[:, 0])
+    (words,) = ways_comment(compared([read(run) for run in pair]))
+    assert words.count(", which chance may explain)") == 3
+    assert "are as likely as the other's" in words and "ways are as long (" in words and "change as evenly (" in words
+
+
+def test_ways_between_other_pictures_are_not_compared(pair: tuple[Path, Path]) -> None:
+    direct = read(pair[1]).pictures["image_walks"]["direct"]
+    walked(pair[1], direct=direct + 0.05)
+    ways = compared([read(run) for run in pair])
+    assert [way.more for way in ways] == [{}, {}]
+    assert ways_comment(ways) == [
+        "bad_mask and good did not walk between the same pictures: their figures are not compared."
+    ]
+
+
+def test_a_ratio_has_the_error_of_many_draws() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        y = rng.uniform(0.1, 0.5, 50)
+        figure = _ratio(1.2 * y + rng.normal(0, 0.03, 50), y).figure("")
+        found.append((figure.value, figure.stderr))
+    values, errors = np.array(found).T
+    # The deviation of 400 draws is itself off by 3.5 %.
+    assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.12)
+
+
+def test_pictures_between_are_set_beside_each_other_and_beside_mixed_pixels(pair: tuple[Path, Path]) -> None:
+    # Both ends are flat, at 0 and 3 of 4 levels: a third of the way mixing gives 1, two thirds 2.
+    ends = np.zeros((2, 2, 3, 8, 8), np.uint8)
+    ends[:, 1] = 3
+    mixed = np.broadcast_to(np.arange(4, dtype=np.uint8).reshape(1, 4, 1, 1, 1), (2, 4, 3, 8, 8))
+    turned = mixed.copy()
+    turned[:, 1:3] = mixed[:, 2:0:-1]
+
+    def words(*rows: np.ndarray) -> str:
+        for run, found in zip(pair, rows, strict=True):
+            (path,) = (run / "arrays").glob("image_interpolations-*.npz")
+            np.savez(path, rows=found, ends=ends, levels=4)
+        return " ".join(apart_comment([read(run) for run in pair]))
+
+    together = words(turned, turned)
+    assert (
+        "The 2 pictures between the ends of 2 pairs, bad_mask beside good: they differ by 0.0 ± 0.0 % of the range"
+        in together
+    )
+    assert (
+        "from the ends' pixels mixed by 33.3 ± 0.0 % and 33.3 ± 0.0 %, where the ends differ by 100.0 ± 0.0 %"
+        in together
+    )
+    assert "so the two go nearer to one another than to mixed pixels" in together
+    half = mixed.copy()
+    half[:, 1:3, :, :4] = turned[:, 1:3, :, :4]
+    other = mixed.copy()
+    other[:, 1:3, :, 4:] = turned[:, 1:3, :, 4:]
+    assert "so each goes nearer to mixed pixels than to the other" in words(half, other)
+    assert "so they are not nearer to one another than to mixed pixels" in words(mixed, turned)
+    assert words(ends, ends) == "", "ways of two steps have nothing between"
+
+
 def test_runs_older_than_a_figure_stand_beside_those_that_have_it(pair: tuple[Path, Path]) -> None:
     for name in ("image_cost", "image_temperatures", "image_walks"):
         for path in (pair[1] / "arrays").glob(f"{name}-*.npz"):
@@ -212,6 +377,55 @@ def test_other_pictures_stand_in_a_table_with_a_warning(page: str, made: Path) -
         assert f"{name} {len(bits):,} {bits.mean():.4f} ± {bits.std(ddof=1) / np.sqrt(len(bits)):.4f}" in section
     assert "Likelihood alone is no detector" in section and "arXiv:1810.09136" in section
     assert "Not scored: photographs: expected a data folder with photographs.npz, got none" in section
+
+
+def test_models_and_the_sets_they_scored_stand_in_one_table(others: tuple[Path, Path], page_of_others: str) -> None:
+    readings = [read(run) for run in others]
+    words = plain(page_of_others[page_of_others.index("Pictures from elsewhere, under each model") :])
+    for reading in readings:
+        arrays = reading.pictures["image_elsewhere"]
+        for index, name in enumerate(arrays["sets"]):
+            bits = -arrays["nats"][arrays["set"] == index] / (192 * np.log(2))
+            error = bits.std(ddof=1) / np.sqrt(len(bits))
+            assert f"{reading.name} {name} {len(bits):,} {bits.mean():.4f} ± {error:.4f}" in words
+    assert "Likelihood alone is no detector" in words and "arXiv:1810.09136" in words
+    told = [f"{name} by {r.name} (" for r in readings for name in r.pictures["image_elsewhere"]["sets"][1:]]
+    assert all(words.count(one) == 1 for one in told) and len(told) == 6
+    assert scored_by_each(readings[:1]) == []
+
+
+def two_sets(run: Path, own: float, other: str, others: float) -> None:
+    """Put into a run what it made of 60 test pictures and of another set's: means in bits/dim."""
+    (path,) = (run / "arrays").glob("image_elsewhere-*.npz")
+    spread = np.linspace(-0.5, 0.5, 60)
+    needs = np.concatenate([own + spread, others + spread]) * 192 * np.log(2)
+    nats, train, sets = -needs, -(own + spread) * 192 * np.log(2), np.array(["test pictures", other])
+    np.savez(path, sets=sets, nats=nats, set=np.repeat([0, 1], 60), train=train, missing=np.array([], dtype=np.str_))
+
+
+@pytest.mark.parametrize("clothes", [6.0, 0.5])
+def test_one_direction_may_be_fooled_and_the_other_not(pair: tuple[Path, Path], clothes: float) -> None:
+    two_sets(pair[0], 1.5, "Fashion-MNIST", clothes)
+    two_sets(pair[1], 3.5, "MNIST", 1.75)
+    *told, warning = scored_comment(scored_by_each([read(run) for run in pair]))
+    assert told[0].startswith("Found likelier than the test pictures of the model's own set: ")
+    fooled = "MNIST by bad_mask (1.7500 against 3.5000 bits/dim; AUROC 0.000 ± 0.000 by the bound, 1.000 ± 0.000 by typicality)"
+    assert told[0].endswith(f"{fooled}.")
+    if clothes > 3:
+        assert told[1:] == ["Found less likely: Fashion-MNIST by good (6.0000 against 1.5000 bits/dim)."]
+    else:
+        assert told[1:] == [] and "Fashion-MNIST by good (0.5000 against 1.5000" in told[0]
+    assert warning.startswith("Likelihood alone is no detector")
+    assert warning.endswith(f"here it is so in {1 if clothes > 3 else 2} of 2 cases.")
+
+
+def test_models_that_are_not_fooled_are_not_said_to_be(pair: tuple[Path, Path]) -> None:
+    two_sets(pair[0], 1.5, "Fashion-MNIST", 6.0)
+    two_sets(pair[1], 3.5, "MNIST", 3.5)
+    less, same, warning = scored_comment(scored_by_each([read(run) for run in pair]))
+    assert less == "Found less likely: Fashion-MNIST by good (6.0000 against 1.5000 bits/dim)."
+    assert same == "Found as likely, as far as these can tell: MNIST by bad_mask (3.5000 against 3.5000 bits/dim)."
+    assert warning.endswith("here it is so in none of 2 cases.")
 
 
 def test_rows_that_both_runs_kept_are_paired(pair: tuple[Path, Path]) -> None:

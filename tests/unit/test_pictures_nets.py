@@ -280,7 +280,7 @@ def test_a_masked_picture_and_a_half_one_give_the_same_coupling() -> None:
     ],
 )
 def test_odd_sizes_are_refused(split: Callable[[Tensor], object], shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match="pad or crop"):
+    with pytest.raises(ShapeError, match="resize or crop"):
         split(torch.zeros(shape))
 
 
@@ -403,7 +403,7 @@ def test_a_crop_passes_through_the_same_maps() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"event_shape": (3, 28, 28)}, "pad pictures to a multiple of 8"),
+        ({"event_shape": (3, 28, 28)}, "resize or crop pictures to a multiple of 8"),
         ({"event_shape": (3, 28, 32)}, "got 7×8, which is what squeezes leave of 28×32"),
         ({"event_shape": (3, 14, 14), "form": "2020", "partition": "block"}, "divisible by 4"),
         ({"event_shape": (32, 32)}, r"expected \(channels, height, width\)"),

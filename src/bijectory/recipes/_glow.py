@@ -71,6 +71,8 @@ def glow_recipe(
         levels=levels,
         training=training._replace(
             steps=training.steps if steps is None else steps,
+            # Who names updates wants them all.
+            seconds=training.seconds if steps is None else None,
             batch=training.batch if batch is None else batch,
             rate=training.rate if rate is None else rate,
             weight_decay=training.weight_decay if weight_decay is None else weight_decay,
@@ -87,7 +89,7 @@ def glow_recipe(
 #: What a preset of MNIST's size chooses where a knob is none: scales, steps of flow, filters, residual blocks, and how it trains.
 MNIST_PRESETS = {
     "cpu": Size(2, 8, 64, 0, Training(steps=2_500, batch=32, rate=4e-3, warmup=200, decay=1.0)),
-    "gpu": Size(2, 32, 256, 0, Training(steps=20_000, batch=128, rate=1e-3, warmup=500, decay=1.0)),
+    "gpu": Size(2, 32, 256, 0, Training(steps=20_000, batch=128, rate=1e-3, warmup=500, decay=1.0, seconds=480)),
 }
 
 
@@ -124,7 +126,7 @@ def mnist_sized(name: str, data: Callable[[Path | None, int], Splits], expect: E
         multiscale: factor half of the channels out behind every scale but the last
         alpha: margin of the logit
         memory: plain, or rebuild, which recomputes activations while it goes backwards
-        steps: updates
+        steps: updates; left at none, preset=gpu ends after 20,000 or 8 minutes, whichever comes first
         batch: pictures an update
         rate: Adam's learning rate at its highest
         weight_decay: AdamW's

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
+from torch import nn
 
 from ..data.generated import generated_pictures
 from ..data.splits import Schema, Splits
@@ -17,11 +22,12 @@ from ..models.quantised import Quantised
 from ..training.fit import Budget
 from ..training.objectives.bound import maximum_bound
 from ..training.schedule import warmup_cosine
+from ..transforms.base import Transform
 from ..transforms.reversible import Memory, set_memory
 
 
 class Training(NamedTuple):
-    """How long a recipe for pictures trains, and how fast it learns."""
+    """How long a recipe for pictures trains, and how fast it learns; ``seconds`` only caps, and the rate does not fall faster for it."""
 
     steps: int
     batch: int
@@ -30,6 +36,7 @@ class Training(NamedTuple):
     decay: float
     average: float | None = 0.999
     weight_decay: float = 0.0
+    seconds: float | None = None
 
 
 def picture_recipe(
@@ -53,12 +60,18 @@ def picture_recipe(
     """A dequantised flow over pictures. With ``smoke``, twenty steps on generated pictures of the same ``shape`` and ``levels``.
 
     ``elsewhere`` has the finished model score pictures of other sets too, those that the data name; ``memory`` is what its chains keep for
-    the backward pass, see ``set_memory``.
+    the backward pass, see ``set_memory``: of parts that are not rebuilt a note of the splits tells.
     """
     steps, batch = (20, 16) if smoke else (training.steps, training.batch)
 
     def read(folder: Path | None, seed: int) -> Splits:
-        return generated_pictures(shape, levels, 60, seed) if smoke else data(folder, seed)
+        splits = generated_pictures(shape, levels, 60, seed) if smoke else data(folder, seed)
+        if memory == "plain":
+            return splits
+        # Reading data must not move the stream that the model of the run is drawn from.
+        with torch.random.fork_rng(devices=[]):
+            notes = kept_note(model(splits.schema))
+        return dataclasses.replace(splits, notes=(*splits.notes, *notes))
 
     def model(schema: Schema) -> Quantised:
         made = Quantised(flow(schema), schema.levels or levels, alpha=alpha)
@@ -81,7 +94,7 @@ def picture_recipe(
             average=training.average,
             weight_decay=training.weight_decay,
         ),
-        budget=Budget(steps=steps, batch=batch, log_every=20, save_every=save_every),
+        budget=Budget(steps=steps, batch=batch, seconds=training.seconds, log_every=20, save_every=save_every),
         evaluators=looking,
         expect=expect,
         looks=2 if smoke else looks,
@@ -93,3 +106,19 @@ def picture_recipe(
         draws=draws,
         threads=1 if smoke else None,
     )
+
+
+def kept_note(model: nn.Module) -> list[str]:
+    """What to tell of parts that keep their input under ``memory="rebuild"``, since their inverse is no bargain; nothing without any."""
+    costly = [part for part in model.modules() if isinstance(part, Transform) and not part.rebuilds_x]
+    # A chain of such a part is costly for its sake: named is what has no other of them within.
+    least = [part for part in costly if not any(other in costly for other in part.modules() if other is not part)]
+    if not least:
+        return []
+    names = ", ".join(
+        f"{count} {name}" for name, count in sorted(Counter(type(part).__name__ for part in least).items())
+    )
+    return [
+        f"memory=rebuild: kept are the inputs of {names}, from which they are passed again, since their inverse is found step by step; "
+        "what lies between them is rebuilt"
+    ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..experiments.recipe import Expect, Recipe
+from ..transforms.reversible import Memory
 from .celeba32_realnvp import faces
 
 EXPECT = Expect(
@@ -43,6 +44,7 @@ def celeba32_bad_mask(
     actnorm: bool = True,
     gain: float = 0.0,
     alpha: float = 0.05,
+    memory: Memory = "plain",
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -62,6 +64,7 @@ def celeba32_bad_mask(
     actnorm: a scale and a shift per channel after each coupling
     gain: deviation of the networks' outputs at the start; 0 starts every coupling at the identity
     alpha: margin of the logit
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest, reached after 200 updates
@@ -80,6 +83,7 @@ def celeba32_bad_mask(
         actnorm,
         gain,
         alpha,
+        memory,
         steps,
         batch,
         rate,

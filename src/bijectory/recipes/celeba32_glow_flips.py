@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..experiments.recipe import Expect, Recipe
+from ..transforms.reversible import Memory
 from .celeba32_realnvp import faces
 
 EXPECT = Expect(
@@ -41,6 +42,7 @@ def celeba32_glow_flips(
     actnorm: bool = True,
     gain: float = 0.0,
     alpha: float = 0.05,
+    memory: Memory = "plain",
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -60,6 +62,7 @@ def celeba32_glow_flips(
     actnorm: a scale and a shift per channel after each coupling
     gain: deviation of the networks' outputs at the start; 0 starts every coupling at the identity
     alpha: margin of the logit
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest, reached after 200 updates
@@ -81,6 +84,7 @@ def celeba32_glow_flips(
         actnorm,
         gain,
         alpha,
+        memory,
         steps,
         batch,
         rate,

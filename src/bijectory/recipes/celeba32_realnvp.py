@@ -14,6 +14,7 @@ from ..data.images import celeba32_splits
 from ..errors import InputError
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.realnvp_image import FORMS, realnvp_image
+from ..transforms.reversible import Memory
 from ._pictures import Training, picture_recipe
 
 #: What a preset chooses where a knob is none: filters, blocks, couplings of each stage, and how it trains.
@@ -50,6 +51,7 @@ def celeba32_realnvp(
     actnorm: bool = True,
     gain: float = 0.0,
     alpha: float = 0.05,
+    memory: Memory = "plain",
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -68,6 +70,7 @@ def celeba32_realnvp(
     actnorm: a scale and a shift per channel after each coupling
     gain: deviation of the networks' outputs at the start; 0 starts every coupling at the identity
     alpha: margin of the logit
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest, reached after 200 updates
@@ -86,6 +89,7 @@ def celeba32_realnvp(
         actnorm,
         gain,
         alpha,
+        memory,
         steps,
         batch,
         rate,
@@ -107,6 +111,7 @@ def faces(
     actnorm: bool,
     gain: float,
     alpha: float,
+    memory: Memory,
     steps: int | None,
     batch: int | None,
     rate: float | None,
@@ -152,6 +157,7 @@ def faces(
         training=training,
         alpha=alpha,
         flips=flips,
+        memory=memory,
         expect=expect,
         smoke=smoke,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..data.images import digits_splits
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.nice_image import nice_image
+from ..transforms.reversible import Memory
 from ._pictures import Training, picture_recipe
 
 
@@ -17,6 +18,7 @@ def digits_nice(
     *,
     depth: int = 4,
     hidden: tuple[int, ...] = (256, 256),
+    memory: Memory = "plain",
     steps: int = 3000,
     batch: int = 64,
     rate: float = 1e-3,
@@ -27,6 +29,7 @@ def digits_nice(
 
     depth: additive couplings
     hidden: widths of each coupling's network
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest
@@ -40,6 +43,7 @@ def digits_nice(
         levels=17,
         training=Training(steps, batch, rate, warmup=100, decay=1.0, weight_decay=weight_decay),
         alpha=None,
+        memory=memory,
         expect=Expect(
             metric="bits_per_dim",
             value=2.6717,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..data.images import digits_splits
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.realnvp_image import realnvp_image
+from ..transforms.reversible import Memory
 from ._pictures import Training, picture_recipe
 
 
@@ -19,6 +20,7 @@ def digits_realnvp(
     blocks: int = 1,
     couplings: tuple[int, ...] = (4, 4, 4),
     alpha: float = 0.05,
+    memory: Memory = "plain",
     steps: int = 3000,
     batch: int = 64,
     rate: float = 2e-3,
@@ -31,6 +33,7 @@ def digits_realnvp(
     blocks: residual blocks of each network
     couplings: how many between checkerboard colours, channels, and checkerboard colours again
     alpha: margin of the logit
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest
@@ -51,6 +54,7 @@ def digits_realnvp(
         levels=17,
         training=Training(steps, batch, rate, warmup=200, decay=1.0, weight_decay=weight_decay),
         alpha=alpha,
+        memory=memory,
         expect=Expect(
             metric="bits_per_dim",
             value=2.6717,

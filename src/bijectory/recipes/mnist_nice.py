@@ -12,6 +12,7 @@ from typing import Literal
 from ..data.mnist import mnist_splits
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.nice_image import nice_image
+from ..transforms.reversible import Memory
 from ._pictures import Training, picture_recipe
 
 #: What a preset chooses where a knob is none: widths, and how it trains.
@@ -26,6 +27,7 @@ def mnist_nice(
     preset: Literal["cpu", "gpu"] = "cpu",
     depth: int = 4,
     hidden: tuple[int, ...] | None = None,
+    memory: Memory = "plain",
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -37,6 +39,7 @@ def mnist_nice(
     preset: cpu (20 minutes on two cores) or gpu (the paper's network); a knob left at none takes its value from here
     depth: additive couplings
     hidden: widths of each coupling's network
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest
@@ -62,6 +65,7 @@ def mnist_nice(
         levels=256,
         training=training,
         alpha=None,
+        memory=memory,
         look_rows=5000,
         expect=Expect(
             metric="bits_per_dim",

@@ -10,6 +10,7 @@ from typing import Literal
 from ..data.mnist import mnist_splits
 from ..experiments.recipe import Expect, Recipe
 from ..models.flows.realnvp_image import realnvp_image
+from ..transforms.reversible import Memory
 from ._pictures import Training, picture_recipe
 
 #: What a preset chooses where a knob is none: filters, blocks, and how it trains.
@@ -26,6 +27,7 @@ def mnist_realnvp(
     blocks: int | None = None,
     couplings: tuple[int, ...] = (3, 3, 3),
     alpha: float = 1e-3,
+    memory: Memory = "plain",
     steps: int | None = None,
     batch: int | None = None,
     rate: float | None = None,
@@ -39,6 +41,7 @@ def mnist_realnvp(
     blocks: residual blocks of each network
     couplings: how many between checkerboard colours, channels, and checkerboard colours again
     alpha: margin of the logit
+    memory: plain, or rebuild, which recomputes activations while it goes backwards
     steps: updates
     batch: pictures an update
     rate: Adam's learning rate at its highest
@@ -65,6 +68,7 @@ def mnist_realnvp(
         levels=256,
         training=training,
         alpha=alpha,
+        memory=memory,
         look_rows=500,
         expect=Expect(
             metric="bits_per_dim",

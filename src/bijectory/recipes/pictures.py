@@ -167,11 +167,13 @@ def planned(shape: tuple[int, int, int], count: int, minutes: float) -> Plan:
 def step_seconds(shape: tuple[int, int, int], scales: int, depth: int, hidden: int, batch: int) -> float:
     """What an update takes: a share for each of the flow's steps, and one for each multiplication of its networks' convolutions.
 
-    Measured on one core of a busy machine, batches of 32, at 1×8×8, 3×16×16, 1×28×28, 3×32×32 and 3×64×64 with 4 or 8 steps a scale and
-    32 or 64 filters: 47 to 1,261 ms, of which this is off by 17 % at most, by 32 % for 32 filters at 3×64×64 (796 ms, said to be 539).
+    Measured of this recipe's model and objective: CPU seconds of one thread on a busy machine, batches of 32, for 34 pairs of a model above
+    and a shape (1×8×8, 3×16×16, 1×28×28, 3×32×32, 3×64×64), 34 ms to 986 ms. None took longer than is said here;
+    the median is said to take 1.36 times as long, the furthest 1.93. Two threads alone on two cores, which ``minutes`` promise, were not
+    measured.
     """
     channels, height, wide = shape
-    return 5.2e-3 * scales * depth + 1.4e-10 * batch * height * wide * depth * hidden * (54 * channels + hidden)
+    return 5.7e-3 * scales * depth + 8.3e-11 * batch * height * wide * depth * hidden * (54 * channels + hidden)
 
 
 def _survey(listing: Listing, prepare: Preparation, levels: int | None, skip: bool) -> Survey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.elsewhere import auroc
 from ..evaluation.likelihood import bits_per_dim
-from .tables import Figure
+from .tables import Figure, Reading
 
 #: The share of the test pictures that would be called unusual: those that the model finds least likely.
 ALARM = 0.05
@@ -73,14 +73,14 @@ def elsewhere_comment(arrays: Mapping[str, NDArray[Any]], dims: int) -> list[str
     test, *others = noticed(arrays, dims)
     sentences, fooled = [], []
     for other in others:
-        apart = other.bits.value - test.bits.value
-        if not abs(apart) >= 3 * math.hypot(other.bits.stderr or 0.0, test.bits.stderr or 0.0):
-            kind = "as likely as its own, as far as these can tell"
-        elif apart < 0:
-            kind = "likelier than its own"
+        apart = _apart(test, other)
+        kind = {
+            -1: "likelier than its own",
+            0: "as likely as its own, as far as these can tell",
+            1: "less likely than its own",
+        }[apart]
+        if apart < 0:
             fooled.append(other.name)
-        else:
-            kind = "less likely than its own"
         sentences.append(
             f"{other.name[0].upper()}{other.name[1:]}: {other.bits.value:.4f} bits/dim against {test.bits.value:.4f}, so the model finds "
             f"them {kind}; {100 * other.share:.1f} % would be called unusual where {100 * ALARM:.0f} % of the test pictures are."
@@ -92,3 +92,54 @@ def elsewhere_comment(arrays: Mapping[str, NDArray[Any]], dims: int) -> list[str
         "bits/dim on average, either way; sets that need as many escape it too."
     )
     return sentences + [f"Not scored: {words}" for words in arrays["missing"]]
+
+
+def _apart(test: Noticed, other: Noticed) -> int:
+    """1 where the other set needs more bits than the test pictures by three standard errors, −1 where it needs fewer, else 0."""
+    apart = other.bits.value - test.bits.value
+    if not abs(apart) >= 3 * math.hypot(other.bits.stderr or 0.0, test.bits.stderr or 0.0):
+        return 0
+    return 1 if apart > 0 else -1
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run of several, by name, and what it made of its own test pictures, the first of ``sets``, and of others."""
+
+    name: str
+    sets: list[Noticed]
+
+
+def scored_by_each(readings: Sequence[Reading]) -> list[Scored]:
+    """The runs that scored pictures from elsewhere, where there are two or more: one may score what another was trained on."""
+    found = [
+        Scored(r.name, noticed(r.pictures["image_elsewhere"], r.dims))
+        for r in readings
+        if "image_elsewhere" in r.pictures
+    ]
+    return found if len(found) > 1 else []
+
+
+def scored_comment(scored: Sequence[Scored]) -> list[str]:
+    """Which sets the models find likelier than what they were trained on, which less likely, and what neither means."""
+    told: dict[int, list[str]] = {-1: [], 1: [], 0: []}
+    for run in scored:
+        test, *others = run.sets
+        for other in others:
+            kind = _apart(test, other)
+            rates = f"; AUROC {_auroc(other.bound)} by the bound, {_auroc(other.typical)} by typicality" * (kind < 0)
+            told[kind].append(
+                f"{other.name} by {run.name} ({other.bits.value:.4f} against {test.bits.value:.4f} bits/dim{rates})"
+            )
+    words = {
+        -1: "Found likelier than the test pictures of the model's own set",
+        1: "Found less likely",
+        0: "Found as likely, as far as these can tell",
+    }
+    sentences = [f"{words[kind]}: {'; '.join(found)}." for kind, found in told.items() if found]
+    count = sum(map(len, told.values()))
+    return [*sentences, f"{WARNING}; here it is so in {len(told[-1]) or 'none'} of {count} cases."]
+
+
+def _auroc(figure: Figure | None) -> str:
+    return "–" if figure is None else f"{figure.value:.3f} ± {figure.stderr:.3f}"

@@ -9,17 +9,15 @@ import numpy as np
 
 from ..evaluation.likelihood import bits_per_dim
 from ..figures.curves import Curve, compared_curves
-from ..figures.image_plates import compared_rows_plate, image_grid_plate
+from ..figures.image_plates import image_grid_plate
 from ..figures.plate import Plate
 from ..figures.plates import plates
-from ..figures.walks import Between, compared_ways
-from .comments import way_comment
 from .embed import Shown, embed
-from .tables import Arrays, Figure, Reading, same_pictures
+from .tables import Figure, Reading, same_pictures
+from .ways import Way, apart_comment, compared, rows_plates, way_words, ways_comment, ways_plates
 
-#: Samples of each run where several stand side by side: what keeps a page of a few runs below 6 MB. And runs and pairs whose ways are
-#: shown under one another: more would be taller than they are read.
-BESIDE, RUNS, PAIRS = 49, 6, 3
+#: Samples of each run where several stand side by side: what keeps a page of a few runs below 6 MB.
+BESIDE = 49
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs on the same pictures, best first: ``unheated`` are those without samples at temperatures, ``sentences`` is on the ways."""
+    """Runs on the same pictures, best first: ``unheated`` are those without samples at temperatures; ``walks`` are the figures of the
+    ways, ``beside`` the words that compare them, ``sentences`` a run each.
+    """
 
     standings: list[Standing]
     comment: list[str]
@@ -59,6 +59,8 @@ class Group:
     temperatures: list[Shown]
     unheated: list[str]
     ways: list[Shown]
+    walks: list[Way]
+    beside: list[str]
     sentences: list[str]
 
 
@@ -71,6 +73,7 @@ def _group(members: list[Reading]) -> Group:
     ranked = sorted(members, key=_rank)
     best = ranked[0]
     standings = [Standing(r, None if r is best else difference(best, r), cost(r)) for r in ranked]
+    walks = compared(ranked)
     return Group(
         standings,
         _words(standings),
@@ -78,14 +81,11 @@ def _group(members: list[Reading]) -> Group:
         [embed(plate) for plate in _curves(ranked, best.kind)],
         [embed(plate) for plate in _temperatures(ranked)],
         [r.name for r in ranked if "image_temperatures" not in r.pictures],
-        [embed(plate) for plate in (*_rows(ranked), *_ways(ranked))],
-        [_way_words(r) for r in ranked if "image_walks" in r.pictures],
+        [embed(plate) for plate in (*rows_plates(ranked), *ways_plates(ranked))],
+        walks,
+        [*ways_comment(walks), *apart_comment(ranked)],
+        [way_words(r) for r in ranked if "image_walks" in r.pictures],
     )
-
-
-def _way_words(reading: Reading) -> str:
-    words = way_comment(reading.pictures["image_walks"], reading.dims)
-    return f"{reading.name}: {words[0].lower()}{words[1:]}"
 
 
 def _rank(reading: Reading) -> float:
@@ -141,52 +141,6 @@ def _temperatures(ranked: list[Reading]) -> list[Plate]:
             caption, alt = (f"{reading.name}: {words[0].lower()}{words[1:]}" for words in (plate.caption, plate.alt))
             found.append(Plate("compared_temperatures", caption, alt, plate.draw, plate.colourful))
     return found
-
-
-def _rows(ranked: list[Reading]) -> list[Plate]:
-    """The ways of all runs that walked between the same pairs as the best of those that walked."""
-    walked = [r for r in ranked if "image_interpolations" in r.pictures]
-    if not walked:
-        return []
-    first = walked[0].pictures["image_interpolations"]
-    alike = [r for r in walked if _same_way(first, r.pictures["image_interpolations"])][:RUNS]
-    if len(alike) < 2:
-        return []
-    rows = [(r.name, r.pictures["image_interpolations"]["rows"][:PAIRS]) for r in alike]
-    return [compared_rows_plate(rows, int(first["levels"]))]
-
-
-def _same_way(one: Arrays, other: Arrays) -> bool:
-    return one["rows"].shape == other["rows"].shape and np.array_equal(one["ends"], other["ends"])
-
-
-def _ways(ranked: list[Reading]) -> list[Plate]:
-    runs = [between(r.name, r.pictures["image_walks"], r.dims) for r in ranked if "image_walks" in r.pictures]
-    if len(runs) < 2:
-        return []
-    pairs = max(len(r.pictures["image_walks"]["nats"]) for r in ranked if "image_walks" in r.pictures)
-    words = "; ".join(
-        f"{run.name} {', '.join(f'{value:+.4f}' for value in run.above)}, averaged pixels {run.blend:+.4f}"
-        for run in runs
-    )
-    return [
-        Plate(
-            "compared_ways",
-            f"How likely each run finds the pictures on its own ways, {pairs} pairs, ± one standard error; a cross: pixels averaged",
-            f"Bits/dim above the mean of both ends, at each quarter of the way: {words}.".replace("-", "−"),
-            lambda theme: compared_ways(theme, runs),
-        )
-    ]
-
-
-def between(name: str, arrays: Arrays, dims: int) -> Between:
-    """The arrays of ``image_walks`` in bits/dim above the mean of both ends, paired way by way."""
-    nats = arrays["nats"].astype(np.float64)
-    ends = nats[:, [0, -1]].mean(1)
-    above = ends[:, None] - nats
-    error = above.std(0, ddof=1) / np.sqrt(len(above)) if len(above) > 1 else np.full(nats.shape[1], np.nan)
-    unit = bits_per_dim(1.0, dims)
-    return Between(name, unit * above.mean(0), unit * error, unit * float((ends - arrays["blend"]).mean()))
 
 
 def difference(one: Reading, other: Reading) -> Figure | None:

@@ -26,7 +26,7 @@ from ..figures.style import DARK, LIGHT, Theme
 from ..training.checkpoint import write_bytes
 from .columns import Standouts, standouts, table_comments, table_plates
 from .comments import Measured, calibration_comment, cost_comment, measurements, p_words, uniformity_comment
-from .elsewhere import Noticed, noticed
+from .elsewhere import Noticed, noticed, scored_by_each, scored_comment
 from .embed import Shown, address, embed, save, show
 from .groups import groups
 from .pictures import FILMS, picture_comments, picture_film, picture_plates
@@ -66,6 +66,7 @@ def render(readings: Sequence[Reading]) -> str:
         raise InputError("runs: expected at least one run directory, got none")
     room = FILMS // max(1, sum(bool(reading.looks) for reading in readings))
     sections = [_section(reading, f"run-{index}", room) for index, reading in enumerate(readings, start=1)]
+    scored = scored_by_each(readings)
     script = _file("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = jinja2.Environment(
@@ -82,6 +83,8 @@ def render(readings: Sequence[Reading]) -> str:
         sections=sections,
         together=_together(list(readings)) if len(readings) > 1 else [],
         groups=groups(readings),
+        scored=scored,
+        scored_comment=scored_comment(scored) if scored else [],
         style=Markup(_file("page.css")),
         script=Markup(script),
         digest=digest,

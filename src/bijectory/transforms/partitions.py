@@ -15,7 +15,7 @@ def even_size(x: Tensor, name: str, *, height: bool = True, width: bool = True) 
     if x.dim() < 3 or (height and x.shape[-2] % 2) or (width and x.shape[-1] % 2):
         needed = " and ".join([*(["height"] if height else []), *(["width"] if width else [])])
         raise ShapeError(
-            f"x: {name} expects pictures (*batch, channels, height, width) of even {needed}, got {tuple(x.shape)}; pad or crop "
+            f"x: {name} expects pictures (*batch, channels, height, width) of even {needed}, got {tuple(x.shape)}; resize or crop "
             "them by one row or column, or use a flow that squeezes less often"
         )
     return x.shape[-2] // 2, x.shape[-1] // 2

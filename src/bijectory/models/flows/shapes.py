@@ -52,8 +52,8 @@ def check_stages(
         if height % factor or width % factor:
             raise ShapeError(
                 f"event_shape: a {kind} stage needs height and width divisible by {factor}, got {height}×{width}, which is what squeezes "
-                f"leave of {shape[1]}×{shape[2]}; pad pictures to a multiple of 8, or choose fewer 'channel' stages, or form='2020', "
-                "which undoes its squeeze"
+                f"leave of {shape[1]}×{shape[2]}; resize or crop pictures to a multiple of 8, or choose fewer 'channel' stages, or "
+                "form='2020', which undoes its squeeze"
             )
         if kind == "channel" and not unsqueeze:
             height, width = height // 2, width // 2
