@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--cap", type=float, default=120.0, help="seconds a library gets on smiley")
-    parser.add_argument("--uncompiled", action="store_true", help="row glow: compile no peer, which takes some 20 s each and round")
+    parser.add_argument(
+        "--uncompiled", action="store_true", help="row glow: compile no peer, which takes some 20 s each and round"
+    )
     arguments = parser.parse_args()
     target = HERE / "results" / f"threads{arguments.threads}.json"
     found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}

@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--depth", type=int, default=4, help="steps of flow at each scale of a Glow")
-    parser.add_argument("--uncompiled", action="store_true", help="compile no peer's Glow, which takes some 20 s each and round")
+    parser.add_argument(
+        "--uncompiled", action="store_true", help="compile no peer's Glow, which takes some 20 s each and round"
+    )
     arguments = parser.parse_args()
     hold(arguments.threads)
     if arguments.row == "steps":

@@ -46,7 +46,9 @@ FLOWS: dict[str, Callable[[], bj.Flow]] = {
     "realnvp_image": lambda: bj.realnvp_image((1, 4, 4), stages=SHORT, filters=2, blocks=1),
     "realnvp_multiscale": lambda: bj.realnvp_multiscale((1, 4, 4), scales=2, filters=2, blocks=1, channels=1, last=1),
     "glow": lambda: bj.glow((1, 4, 4), scales=2, depth=1, hidden=2, context_dim=2),
-    "glow, mixtures": lambda: bj.glow((1, 4, 4), scales=1, depth=1, hidden=2, coupling="mixture", components=2, context_dim=2),
+    "glow, mixtures": lambda: bj.glow(
+        (1, 4, 4), scales=1, depth=1, hidden=2, coupling="mixture", components=2, context_dim=2
+    ),
     "channel_autoregressive": lambda: bj.channel_autoregressive((1, 4, 4), scales=1, components=2, filters=4, blocks=1),
     "nice_image": lambda: bj.nice_image((1, 4, 4), hidden=HIDDEN),
 }
