@@ -38,7 +38,7 @@ def uci_density(
     depth: int = 5,
     hidden: tuple[int, ...] = (128, 128),
     bins: int = 8,
-    floor: float = 1e-2,
+    floor: float = 0.1,
     scale: float = 2.0,
     ode_steps: int = 8,
     steps: int = 6000,
@@ -54,7 +54,7 @@ def uci_density(
     depth: layers of nsf and maf
     hidden: widths of each network
     bins: bins of each spline
-    floor: least width, height and slope of a spline's bins; with 0.001 float32 does not bring far rows back
+    floor: least width, height and slope of a spline's bins, below 1/bins; with 0.01 float32 does not bring far rows back
     scale: bound on the log-scale of an affine map; with 3 rows 100 times as far out come back to 2.5e-3, with 2 to 1.2e-4
     ode_steps: Runge-Kutta steps of ffjord; its nats are 0.011 too good on average with 8, 0.0009 with 16 (parkinsons, 600 updates)
     steps: updates

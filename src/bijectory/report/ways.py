@@ -127,24 +127,23 @@ def ways_comment(ways: Sequence[Way]) -> list[str]:
                 4,
             )
         ]
-        if way.length is not None and first.length is not None:
-            words.append(
-                _said(
-                    way.more["length"],
-                    (way.length, first.length),
-                    ("longer", "shorter", "as long"),
-                    "its ways are {} ({} against {} times what the ends differ by, {})",
-                )
-            )
-        if way.peak is not None and first.peak is not None:
-            words.append(
-                _said(
-                    way.more["peak"],
-                    (way.peak, first.peak),
-                    ("less evenly", "more evenly", "as evenly"),
-                    "they change {} (the largest change {} against {} times the mean, {})",
-                )
-            )
+        shapes = (
+            (
+                "length",
+                (way.length, first.length),
+                ("longer", "shorter", "as long"),
+                "its ways are {} ({} against {} times what the ends differ by, {})",
+            ),
+            (
+                "peak",
+                (way.peak, first.peak),
+                ("less evenly", "more evenly", "as evenly"),
+                "they change {} (the largest change {} against {} times the mean, {})",
+            ),
+        )
+        for name, (own, other), said, sentence in shapes:
+            if own is not None and other is not None:
+                words.append(_said(way.more[name], (own, other), said, sentence))
         sentences.append(f"{way.name} beside {first.name}, over the same {way.pairs} pairs: {'; '.join(words)}.")
     return sentences
 
