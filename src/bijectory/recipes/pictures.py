@@ -168,9 +168,9 @@ def step_seconds(shape: tuple[int, int, int], scales: int, depth: int, hidden: i
     """What an update takes: a share for each of the flow's steps, and one for each multiplication of its networks' convolutions.
 
     Measured of this recipe's model and objective: CPU seconds of one thread on a busy machine, batches of 32, for 34 pairs of a model above
-    and a shape (1×8×8, 3×16×16, 1×28×28, 3×32×32, 3×64×64), 34 ms to 986 ms. None took longer than is said here;
-    the median is said to take 1.36 times as long, the furthest 1.93.
-    On two free cores, which ``minutes`` promise, 30 of them took 0.29 to 0.71 of what this says, the median about half (2026-11-22): what is free is not known here.
+    and a shape (1×8×8, 3×16×16, 1×28×28, 3×32×32, 3×64×64), 34 ms to 986 ms. None took longer than is said here; the median is said to take
+    1.36 times as long, the furthest 1.93. On two free cores, which ``minutes`` promise, 30 of them took 0.29 to 0.71 of what this says, the
+    median about half (2026-11-22): whether cores are free is not known here.
     """
     channels, height, wide = shape
     return 5.7e-3 * scales * depth + 8.3e-11 * batch * height * wide * depth * hidden * (54 * channels + hidden)
