@@ -20,7 +20,7 @@ from bijectory.numerics.quadrature import cell_masses
 from bijectory.numerics.seeds import generator_for
 from bijectory.testing import check_bound, check_exact, model_laws
 from bijectory.testing.checks import Law, hold
-from bijectory.testing.densities import Box, Slice, integral_is_one, slices
+from bijectory.testing.densities import Box, Slice, box_around, integral_is_one, slices
 from bijectory.testing.densities import _within_support as within_support
 
 MODEL_FUNCTIONS = [name for name in bj.__all__ if getattr(bj, name).__module__.startswith("bijectory.models.flows.")]
@@ -98,6 +98,24 @@ def test_a_density_of_one_feature_integrates_to_one_with_weights_tripled(row: Ro
         value, error = integral_in_pieces(part, thing.x, generator_for(0, "pieces", i))
         assert error < 1e-4, "the pieces are too long for the density"
         assert value == pytest.approx(1, abs=1e-3)
+
+
+def test_a_narrow_mode_in_a_wide_box_is_no_false_alarm() -> None:
+    """One wide, between the law's first points, which lie 200 apart: samples say where to look."""
+    base = bj.Mixture((1,), 2, bound=12.0)
+    with torch.no_grad():
+        base.logits.copy_(torch.tensor([math.log(0.99), math.log(0.01)]))
+        base.loc.copy_(torch.tensor([[0.0], [450.0]]))
+        base.raw_log_scale.copy_(12 * torch.atanh(torch.tensor([[math.log(1e4)], [0.0]]) / 12))
+    model = bj.Flow(base, bj.DiagonalScale((1,)))
+    x = model.sample(2048, generator=torch.Generator().manual_seed(0)).detach()
+    check = integral_is_one(model, x)
+    assert check.passed and check.figure < 1e-5, str(check)
+    part = slices(model, None)[0]
+    box = box_around(part, torch.cat([part.sample(2**13, generator_for(0, "integral", 0)), x.double()]))
+    assert box.integral(part.density, 1e-4).value == pytest.approx(0.99, abs=1e-4), (
+        "found without samples: this test shows nothing"
+    )
 
 
 @pytest.mark.parametrize("row", MODELS, ids=lambda row: row.id)

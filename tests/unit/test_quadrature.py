@@ -63,6 +63,31 @@ def test_a_ridge_that_crosses_first_cells_between_their_nodes_is_followed() -> N
     assert abs(result.value - 1) <= 1e-6
 
 
+def test_an_island_between_the_first_nodes_is_found_where_points_say_so() -> None:
+    """1e-3 wide, in an interval or square 20 wide."""
+
+    def island(x: Tensor) -> Tensor:
+        far = torch.tensor([4.5, 0.1][: x.shape[1]], dtype=torch.float64)
+        return torch.exp(-0.5 * ((x - far) / 1e-3).square().sum(-1)) / (1e-3 * math.sqrt(2 * math.pi)) ** x.shape[1]
+
+    def both(x: Tensor) -> Tensor:
+        return 0.99 * normal(x) + 0.01 * island(x)
+
+    generator = torch.Generator().manual_seed(0)
+    for low, high in (((-10.0,), (10.0,)), ((-10.0, -10.0), (10.0, 10.0))):
+        centre = torch.tensor([4.5, 0.1][: len(low)], dtype=torch.float64)
+        near = centre + 1e-3 * torch.randn(40, len(low), generator=generator, dtype=torch.float64)
+        outside = torch.full((9, len(low)), 11.0, dtype=torch.float64)
+        blind = integrate(both, low, high, tolerance=1e-5)
+        seeing = integrate(both, low, high, near=torch.cat([near, outside]), tolerance=1e-5)
+        assert abs(blind.value - 0.99) < 1e-4 and blind.error < 1e-5
+        assert abs(seeing.value - 1) < 1e-5 and seeing.error < 1e-5
+    with pytest.raises(ShapeError, match=r"near: expected \(n, 2\) points, got \(40, 1\)"):
+        integrate(both, (-1.0, -1.0), (1.0, 1.0), near=near[:, :1])
+    many = integrate(normal, (-1.0,), (1.0,), near=torch.rand(9000, 1), max_evaluations=10_000, strict=False)
+    assert many.evaluations <= 2500
+
+
 def test_without_its_neighbours_the_ridge_is_lost_in_some_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadrature, "_with_coarser_neighbours", lambda level, index, cut: cut)
     result = integrate(ridge, (0.0, -1.3), (1.0, 1.2), tolerance=1e-5)

@@ -24,6 +24,7 @@ _POINTS_PER_CALL = 2**17  # what an integrand makes of so many points must fit i
 _FIRST_CELLS = {1: 64, 2: 16}  # an axis; with 8 nodes a cell
 _ORDERS = (6, 8)  # the lower rule only estimates the error; the value is the higher rule's
 _DEEPEST = 20  # halvings of a cell: a millionth of a first cell's side
+_CROWD = 4  # of the points named by near, as many as a first cell may hold
 _HALVINGS = 60  # of a panel of log_integral: then it is narrower than float64 resolves the interval, jump or not
 _ZERO = -1e300  # stands for the logarithm of zero where -inf - -inf would give NaN
 
@@ -132,11 +133,36 @@ def _keys(level: Tensor, index: Tensor) -> Tensor:
     return key
 
 
+def _halved(level: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """The parts of cells, halved along every axis; those of a cell follow one another."""
+    dim = index.shape[1]
+    corners = torch.cartesian_prod(*[torch.arange(2)] * dim).reshape(-1, dim)
+    return (level + 1).repeat_interleave(len(corners)), (2 * index[:, None] + corners).reshape(-1, dim)
+
+
+def _first_cells(places: Tensor, dim: int, most: int) -> tuple[Tensor, Tensor]:
+    """The first grid, its cells halved where the points crowd; places (n, D) in units of the box, and at most so many cells."""
+    first = _FIRST_CELLS[dim]
+    index = torch.cartesian_prod(*[torch.arange(first)] * dim).reshape(-1, dim)
+    level = torch.zeros(len(index), dtype=torch.long)
+    for depth in range(_DEEPEST):
+        inside = (places * (first * 2**depth)).floor().long()
+        keys, counts = _keys(torch.full((len(inside),), depth), inside).unique(return_counts=True)
+        cut = torch.isin(_keys(level, index), keys[counts > _CROWD])
+        cut = _with_coarser_neighbours(level, index, cut)
+        if not cut.any() or len(index) + int(cut.sum()) * (2**dim - 1) > most:
+            break
+        finer_level, finer_index = _halved(level[cut], index[cut])
+        level, index = torch.cat([level[~cut], finer_level]), torch.cat([index[~cut], finer_index])
+    return level, index
+
+
 def integrate(
     fn: Callable[[Tensor], Tensor],
     low: Sequence[float],
     high: Sequence[float],
     *,
+    near: Tensor | None = None,
     tolerance: float = 1e-7,
     max_evaluations: int = 4_000_000,
     strict: bool = True,
@@ -149,18 +175,22 @@ def integrate(
     neighbour is to become more than twice as fine: so a thin ridge, once seen anywhere, is followed through cells in
     which no node had met it.
 
-    An island between the first nodes (1/512 of a side apart in 1-D, 1/128 in 2-D) can be missed. A jump costs cells
-    along its whole length, and there the estimate has the size of the error but does not bound it: ask for 1e-3.
+    An island between the first nodes (1/512 of a side apart in 1-D, 1/128 in 2-D) can be missed, unless `near` says where
+    to look. A jump costs cells along its whole length, and there the estimate has the size of the error but does not bound
+    it: ask for 1e-3.
 
     Args:
         fn: from float64 points (N, D), N at most 2^17, to (N,) values.
         low, high: D bounds each, D = 1 or 2, finite.
+        near: points (n, D) where fn is thought to matter, such as samples of a density: the first cells are halved until none
+            holds more than four of them, or a quarter of the evaluations is spent. They choose cells and nothing else.
         tolerance: absolute, on the sum of the cells' error estimates.
         max_evaluations: points at which fn may be evaluated; a round of halving that would exceed it is not begun.
         strict: raise when the tolerance is not met; otherwise return what was reached, its `error` above `tolerance`.
 
     Raises:
         InputError: bounds that are no box, or too few evaluations for the first grid.
+        ShapeError: near is not (n, D).
         ShapeError, NonFiniteError: fn returns another shape, NaN or infinity.
         NumericError: the evaluations ran out before the tolerance was met.
 
@@ -182,25 +212,28 @@ def integrate(
         coarse, fine = values[:, :split] @ rules[0][1], values[:, split:] @ rules[1][1]
         return fine * half.prod(-1), (fine - coarse).abs() * half.prod(-1)
 
-    index = torch.cartesian_prod(*[torch.arange(first)] * dim).reshape(-1, dim)
-    level = torch.zeros(len(index), dtype=torch.long)
+    if near is None:
+        near = lower.new_empty(0, dim)
+    elif near.ndim != 2 or near.shape[1] != dim:
+        raise ShapeError(f"near: expected (n, {dim}) points, got {tuple(near.shape)}; give a row for each point")
+    places = (near.detach().to("cpu", torch.float64) - lower) / (upper - lower)
+    places = places[((places >= 0) & (places < 1)).all(1)]
+    level, index = _first_cells(places, dim, max_evaluations // (4 * len(offsets)))
     evaluations = len(index) * len(offsets)
     if max_evaluations < evaluations:
         raise InputError(f"max_evaluations: expected at least {evaluations}, the first grid, got {max_evaluations}")
     value, error = measure(level, index)
-    corners = torch.cartesian_prod(*[torch.arange(2)] * dim).reshape(-1, dim)
 
     while float(error.sum()) > tolerance:
         # The cells with the smallest errors may keep half the tolerance between them; all others are cut.
         order = error.argsort()
         cut = torch.empty(len(order), dtype=torch.bool).index_put((order,), error[order].cumsum(0) > tolerance / 2)
         cut = _with_coarser_neighbours(level, index, cut & (level < _DEEPEST))
-        children = int(cut.sum()) * len(corners)
+        children = int(cut.sum()) * 2**dim
         if children == 0 or evaluations + children * len(offsets) > max_evaluations:
             break
         evaluations += children * len(offsets)
-        child_level = (level[cut] + 1).repeat_interleave(len(corners))
-        child_index = (2 * index[cut][:, None] + corners).reshape(-1, dim)
+        child_level, child_index = _halved(level[cut], index[cut])
         child_value, child_error = measure(child_level, child_index)
         level, index = torch.cat([level[~cut], child_level]), torch.cat([index[~cut], child_index])
         value, error = torch.cat([value[~cut], child_value]), torch.cat([error[~cut], child_error])

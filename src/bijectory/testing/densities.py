@@ -76,10 +76,9 @@ class Box:
     def contains(self, points: Tensor) -> Tensor:
         return ((points >= self.low) & (points <= self.high)).all(1)
 
-    def integral(self, density: Callable[[Tensor], Tensor], tolerance: float) -> Integral:
-        return integrate(
-            density, self.low.tolist(), self.high.tolist(), tolerance=tolerance, max_evaluations=_NODES, strict=False
-        )
+    def integral(self, density: Callable[[Tensor], Tensor], tolerance: float, near: Tensor | None = None) -> Integral:
+        low, high = self.low.tolist(), self.high.tolist()
+        return integrate(density, low, high, near=near, tolerance=tolerance, max_evaluations=_NODES, strict=False)
 
 
 def box_around(part: Slice, points: Tensor) -> Box:
@@ -147,11 +146,13 @@ def integral_is_one(
 
 
 def _by_quadrature(part: Slice, x: Tensor, generator: torch.Generator, draws: int, bound: float) -> Check:
-    box = box_around(part, torch.cat([part.sample(draws, generator), x]))
+    points = torch.cat([part.sample(draws, generator), x])
+    box = box_around(part, points)
     result = box.integral(part.density, bound / 2)
     if abs(result.value - 1) > bound / 2:
-        # The estimate of the quadrature's own error is no bound: before a fault is called one, it is looked at ten times as closely.
-        result = box.integral(part.density, bound / 20)
+        # The estimate of the quadrature's own error is no bound: before a fault is called one, it is looked at ten times as closely, and
+        # where samples fall. A naf's mode 150 wide in a box of 1e5 lay between the first nodes: 0.9975.
+        result = box.integral(part.density, bound / 20, near=points)
     error = abs(result.value - 1)
     note = (
         f"integral {result.value:.6f} ± {result.error:.0e} by quadrature, {result.evaluations} points; "
