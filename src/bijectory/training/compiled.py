@@ -51,8 +51,11 @@ class CompiledStep:
         # Settings beside the weights, in at least float32 and as exact as the weights are.
         self.wide = torch.promote_types(self.joined.whole.dtype, torch.float32)
         if self.joined.whole.device.type == "cpu":
+            # Here, because it loads torch's compiler: half a second that nothing but a compiled step should wait for.
+            from .graph_products import QuickProducts
+
             # The graph calls its kernels from C++: from Python the calls alone took a fifth of a small flow's step.
-            options = {"cpp_wrapper": True, **options}
+            options = {"cpp_wrapper": True, "post_grad_custom_post_pass": QuickProducts(), **options}
         options = {"guard_filter_fn": _watch_arguments, **options}
         # torch files graphs under the function's code, and nothing that is watched tells two models apart: with one code for all, the
         # next model whose weights and batches have the same shapes was trained by the first one's graph.
