@@ -68,6 +68,7 @@ def main() -> None:
                 "date": time.strftime("%Y-%m-%d"),
                 "load before": load,
                 "minutes": minutes,
+                "machine": _processor(),
             }
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
@@ -78,7 +79,7 @@ def _circumstances(threads: int) -> dict[str, Any]:
     return {
         "threads": threads,
         "python": platform.python_version(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": versions,
     }
 

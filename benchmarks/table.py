@@ -151,6 +151,7 @@ def generated(found: dict[str, Any]) -> str:
     when = "; ".join(
         f"{row}: {note['date']}, {note['rounds']} rounds, {note['minutes']} minutes, "
         + (note.get("note") or f"load {note['load before'][0]} before the start")
+        + f", {note.get('machine', 'processor not noted')}"
         for row, note in made["measured"].items()
     )
     lines = [

@@ -167,13 +167,13 @@ def planned(shape: tuple[int, int, int], count: int, minutes: float) -> Plan:
 def step_seconds(shape: tuple[int, int, int], scales: int, depth: int, hidden: int, batch: int) -> float:
     """What an update takes: a share for each of the flow's steps, and one for each multiplication of its networks' convolutions.
 
-    Measured of this recipe's model and objective: CPU seconds of one thread on a busy machine, batches of 32, for 34 pairs of a model above
-    and a shape (1×8×8, 3×16×16, 1×28×28, 3×32×32, 3×64×64), 34 ms to 986 ms. None took longer than is said here; the median is said to take
-    1.36 times as long, the furthest 1.93. On two free cores, which ``minutes`` promise, 30 of them took 0.29 to 0.71 of what this says, the
-    median about half (2026-11-22): whether cores are free is not known here.
+    Seconds of an update on two free cores, batches of 32, models above on 1×8×8, 3×16×16, 1×28×28, 3×32×32 and 3×64×64. On one machine
+    (2026-11-22) 33 of them took 0.36 to 0.58 of what this says; on a slower one, the day before, 30 took 0.29 to 0.71 of a formula whose
+    shares were 1.4 and 2.1 times these, and one whole run, 6,000 faces of 32×32, 80 ms an update where this says 81. Which machine it is, and
+    whether its cores are free, is not known here.
     """
     channels, height, wide = shape
-    return 5.7e-3 * scales * depth + 8.3e-11 * batch * height * wide * depth * hidden * (54 * channels + hidden)
+    return 4e-3 * scales * depth + 4e-11 * batch * height * wide * depth * hidden * (54 * channels + hidden)
 
 
 def _survey(listing: Listing, prepare: Preparation, levels: int | None, skip: bool) -> Survey:
