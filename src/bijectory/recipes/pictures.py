@@ -169,8 +169,8 @@ def step_seconds(shape: tuple[int, int, int], scales: int, depth: int, hidden: i
 
     Seconds of an update on two free cores, batches of 32, models above on 1×8×8, 3×16×16, 1×28×28, 3×32×32 and 3×64×64. On one machine
     (2026-11-22) 33 of them took 0.36 to 0.58 of what this says; on a slower one, the day before, 30 took 0.29 to 0.71 of a formula whose
-    shares were 1.4 and 2.1 times these, and one whole run, 6,000 faces of 32×32, 80 ms an update where this says 81. Which machine it is, and
-    whether its cores are free, is not known here.
+    shares were 1.4 and 2.1 times these, and one whole run, 6,000 faces of 32×32, 80 ms an update where this says 81. Which machine it is,
+    and whether its cores are free, is not known here.
     """
     channels, height, wide = shape
     return 4e-3 * scales * depth + 4e-11 * batch * height * wide * depth * hidden * (54 * channels + hidden)
