@@ -43,7 +43,7 @@ def all_worth(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_values_and_gradients_are_torchs(first: str, second: str, all_worth: None) -> None:
     a, b = matrix(33, 47, first, 0).requires_grad_(), matrix(47, 29, second, 1).requires_grad_()
     g = matrix(33, 29, first, 2)
-    assert quick(a, b)
+    assert quick(a, b, b.shape[1])
     ours = product(a, b)
     torch.testing.assert_close(ours, a @ b, rtol=1e-5, atol=1e-5)
     expected = torch.autograd.grad(a @ b, (a, b), g)
@@ -67,15 +67,15 @@ def test_gradients_have_gradients(all_worth: None) -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_what_stays_torchs_own() -> None:
     a, b = torch.randn(300, 200), torch.randn(200, 400)
-    assert quick(a, b) and quick(a.reshape(3, 100, 200), b)
-    assert not quick(a[:3], b)
-    assert not quick(a.double(), b.double()) and not quick(a.bfloat16(), b.bfloat16())
+    assert quick(a, b, b.shape[1]) and quick(a.reshape(3, 100, 200), b, 400)
+    assert not quick(a[:3], b, 400)
+    assert not quick(a.double(), b.double(), 400) and not quick(a.bfloat16(), b.bfloat16(), 400)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not quick(a, b) and product(a, b).dtype is torch.bfloat16
+        assert not quick(a, b, b.shape[1]) and product(a, b).dtype is torch.bfloat16
     seen: list[bool] = []
 
     def watched(a: Tensor) -> Tensor:
-        seen.append(quick(a, b))
+        seen.append(quick(a, b, b.shape[1]))
         return product(a, b)
 
     expected = torch.stack([a, a]) @ b
@@ -116,7 +116,7 @@ def test_what_is_exported_needs_no_operator_of_ours() -> None:
             return product(a, b)
 
     a, b = torch.randn(300, 200), torch.randn(200, 400)
-    assert quick(a, b)
+    assert quick(a, b, b.shape[1])
     assert "bijectory" not in str(torch.export.export(Times(), (a, b)).graph)
 
 

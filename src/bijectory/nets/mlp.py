@@ -126,12 +126,12 @@ class Linear(nn.Module):
     def rows(self, h: Tensor) -> Tensor:
         """W h + b of vectors that stand side by side, (inputs, n) -> (outputs, n): a row for each unit."""
         weight, bias = self.effective_weight(), self.bias.unsqueeze(1)
-        if quick(weight, h):
+        if quick(weight, h, h.shape[1]):
             whole = product(weight, h)
             return whole - (-bias) if torch.compiler.is_compiling() else whole.add_(bias)
         # On an accelerator a product more is a kernel more; that pieces gain anything was measured on processors alone, and of oneDNN's
         # the whole is quicker than its pieces (a compiled step of MAF: 250 a second in place of 228).
-        blocks = self._blocks if h.device.type == "cpu" and not suits(weight, h) else None
+        blocks = self._blocks if h.device.type == "cpu" and not suits(weight, h, h.shape[1]) else None
         if torch.compiler.is_compiling():
             products = [weight[a:b, :seen] @ h[:seen] for a, b, seen in blocks or [(0, len(weight), len(h))]]
             whole = products[0] if len(products) == 1 else torch.cat(products)
@@ -157,7 +157,7 @@ class Linear(nn.Module):
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """W x + b, (*batch, inputs) -> (*batch, outputs)."""
-    if not quick(x, weight.t()):
+    if not quick(x, weight, len(weight)):
         return F.linear(x, weight, bias)
     rows = product(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.t())
     return rows.add_(bias).reshape(*x.shape[:-1], len(weight))

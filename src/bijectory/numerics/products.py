@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -18,24 +17,26 @@ _linear = torch.ops.mkldnn._linear_pointwise.default if _HERE else None
 _library = torch.library.Library("bijectory", "DEF")
 
 
-def suits(a: Any, b: Any) -> bool:
-    """Whether two matrices, (*batch, k) and (k, m), are such as oneDNN is quicker with: large, in float32, on a processor with AVX-512.
+def suits(a: Any, b: Any, columns: int) -> bool:
+    """Whether oneDNN is quicker with (*batch, k) times (k, columns): large ones, in float32, on a processor with AVX-512.
 
     Not in what is exported: others load it without this package, and it may hold for any count of rows.
     """
-    fit = _HERE and not torch.compiler.is_exporting() and a.device.type == "cpu" and a.dtype == b.dtype == torch.float32
-    return fit and math.prod(a.shape) * b.shape[1] >= WORTH
+    # In this order: a small network asks some seventy times a step.
+    if not _HERE or torch.compiler.is_exporting() or a.numel() * columns < WORTH:
+        return False
+    return bool(a.device.type == "cpu" and a.dtype == b.dtype == torch.float32)
 
 
-def quick(a: Tensor, b: Tensor) -> bool:
-    """Whether ``product`` goes to oneDNN: where they suit, and nobody looks on who knows torch's own operators only.
+def quick(a: Tensor, b: Tensor, columns: int) -> bool:
+    """Whether such a ``product`` goes to oneDNN: it suits, and nobody looks on who knows torch's own operators only.
 
     Those are torch.func, forward-mode gradients and autocast, whose product is a narrower one. Not a graph being compiled either where it
     records a gradient: torch 2.13 loses, without a word, the gradient of an ``autograd.Function`` inside ``torch.func.grad`` there.
     ``CompiledStep`` puts them in where gradients are operations like others.
     """
     return (
-        suits(a, b)
+        suits(a, b, columns)
         and not (torch.compiler.is_compiling() and torch.is_grad_enabled())
         and not torch._C._are_functorch_transforms_active()
         and not torch.is_autocast_enabled("cpu")
@@ -51,7 +52,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     >>> bool(torch.allclose(product(a, b), a @ b, atol=1e-4))
     True
     """
-    if not quick(a, b):
+    if not quick(a, b, b.shape[1]):
         return a @ b
     if torch.is_grad_enabled():
         found: Tensor = _Product.apply(a, b)

@@ -14,7 +14,7 @@ class QuickProducts(CustomGraphPass):
     def __call__(self, graph: torch.fx.graph.Graph) -> None:
         for node in graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default):
             a, b = (argument.meta["val"] for argument in node.args)
-            if products.suits(a, b):
+            if products.suits(a, b, b.shape[1]):
                 node.target = torch.ops.bijectory.mm.default
 
     def uuid(self) -> bytes:
