@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ import bijectory as bj
 from bijectory.data.batches import Batch
 from bijectory.numerics import products
 from bijectory.numerics.products import product, quick
+from bijectory.training import graph_products
 from bijectory.training.compiled import CompiledStep
 from bijectory.training.objectives.likelihood import maximum_likelihood
 
@@ -35,6 +39,27 @@ LIES = ["rows", "columns", "piece of rows", "piece of columns"]
 def all_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small products go to oneDNN too."""
     monkeypatch.setattr(products, "WORTH", 0)
+    monkeypatch.setattr(products, "WORTH_IN_STEP", 0)
+
+
+@pytest.fixture
+def lowered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
+    """The sizes of every product that a graph calls from its own code."""
+    mkldnn_ir = graph_products.mkldnn_ir
+    found: list[list[int]] = []
+
+    class Counted(mkldnn_ir.LinearUnary):  # type: ignore[misc, name-defined]
+        def __init__(self, layout: Any, inputs: Any, constant_args: Any = ()) -> None:
+            super().__init__(layout, inputs, constant_args)
+            found.append([*inputs[0].get_size(), inputs[1].get_size()[0]])
+
+    monkeypatch.setattr(mkldnn_ir, "LinearUnary", Counted)
+    # A graph from the cache is not lowered again.
+    with (
+        torch._inductor.config.patch(fx_graph_cache=False),
+        torch._functorch.config.patch(enable_autograd_cache=False),
+    ):
+        yield found
 
 
 @AVX512
@@ -122,17 +147,11 @@ def test_what_is_exported_needs_no_operator_of_ours() -> None:
 
 @AVX512
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_a_compiled_step_is_the_same_by_either(all_worth: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_step_is_the_same_by_either(
+    all_worth: None, lowered: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And takes its products from oneDNN, those of its gradients too."""
     x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
-    called: list[tuple[int, ...]] = []
-
-    def counted(a: Tensor, b: Tensor, *rest: object) -> Tensor:
-        called.append((*a.shape, len(b)))
-        return linear(a, b, *rest)
-
-    linear = products._linear
-    monkeypatch.setattr(products, "_linear", counted)
 
     def weights(onednn: bool) -> Tensor:
         monkeypatch.setattr(products, "_HERE", onednn)
@@ -149,11 +168,28 @@ def test_a_compiled_step_is_the_same_by_either(all_worth: None, monkeypatch: pyt
         return torch.cat([weight.detach().flatten() for weight in flow.parameters()])
 
     torchs = weights(False)
-    assert called == []
+    assert lowered == []
     ours = weights(True)
     torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-5)
-    # Two steps of three layers: each layer's product, its weights' gradient, and its input's but for the first layer.
-    assert len(called) == 2 * (3 + 3 + 2), called
+    # Three layers: each layer's product, its weights' gradient, and its input's but for the first layer.
+    assert len(lowered) == 3 + 3 + 2, lowered
+
+
+@AVX512
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_called_from_a_graphs_own_code_however_the_matrices_lie(lowered: list[list[int]]) -> None:
+    """As inputs and as what the graph itself makes."""
+    pairs = [(matrix(33, 47, first, 0), matrix(47, 29, second, 1)) for first in LIES for second in LIES]
+
+    def all_of(pairs: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        mm = torch.ops.bijectory.mm
+        return [mm(mm(a, b + 1) * 2, b.t().exp()) for a, b in pairs]
+
+    torch.compiler.reset()
+    for found, (a, b) in zip(torch.compile(all_of, options={"cpp_wrapper": True})(pairs), pairs, strict=True):
+        expected = (a @ (b + 1) * 2) @ b.t().exp()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    assert len(lowered) == 2 * len(pairs), lowered
 
 
 @AVX512

@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from ..data.batches import Batch
 from ..errors import InputError
+from ..numerics import products
 from .update import Loss, Update
 
 
@@ -81,18 +82,22 @@ class CompiledStep:
         average = update.ema
         keep = 0.0 if average is None else min(average.decay, (1 + average.count) / (10 + average.count))
         weights = self.joined.whole.detach()
-        terms = dict(
-            self._step(
-                weights,
-                slots["exp_avg"],
-                slots["exp_avg_sq"],
-                slots["step"],
-                weights if average is None else average.shadow[0],
-                # A tensor, not numbers: a number that changes every step would be compiled in anew every step.
-                torch.tensor([group["lr"], keep], dtype=self.wide, device=weights.device),
-                batch,
+        products.in_step = True
+        try:
+            terms = dict(
+                self._step(
+                    weights,
+                    slots["exp_avg"],
+                    slots["exp_avg_sq"],
+                    slots["step"],
+                    weights if average is None else average.shadow[0],
+                    # A tensor, not numbers: a number that changes every step would be compiled in anew every step.
+                    torch.tensor([group["lr"], keep], dtype=self.wide, device=weights.device),
+                    batch,
+                )
             )
-        )
+        finally:
+            products.in_step = False
         update.note(step, terms.pop("lost"))
         if average is not None:
             average.count += 1
