@@ -39,7 +39,7 @@ def _ours(library: str, x: Any) -> dict[str, Any]:
     flow = ours(SIZE, DEPTH, x)
     train = fitted(flow, x, BATCH, library == "compiled", FIRST, LAST)
     held = bijectory.frozen(flow)
-    decode = torch.compile(held.decode) if library == "compiled" else held.decode
+    decode = bijectory.compiled(held.decode) if library == "compiled" else held.decode
     return {
         "made_of": f"glow((3, 32, 32), scales=3, depth={DEPTH}, hidden={HIDDEN}, squash=False, split_prior=False) through fit; "
         "sampled frozen",

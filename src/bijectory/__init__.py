@@ -84,6 +84,7 @@ _ROOMS = {
     "as_distribution": "models.view",
     "bnaf": "models.flows.bnaf",
     "channel_autoregressive": "models.flows.channel_autoregressive",
+    "compiled": "models.frozen",
     "ffjord": "models.flows.ffjord",
     "flowpp": "models.flows.flowpp",
     "from_nflows": "models.importers.nflows",
@@ -149,7 +150,7 @@ if TYPE_CHECKING:
     from .models.flows.realnvp_multiscale import realnvp_multiscale
     from .models.flows.residual_flow import residual_flow
     from .models.flows.sylvester import sylvester
-    from .models.frozen import frozen
+    from .models.frozen import compiled, frozen
     from .models.importers.nflows import from_nflows
     from .models.importers.zuko import from_zuko
     from .models.quantised import Quantised

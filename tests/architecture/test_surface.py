@@ -17,7 +17,7 @@ Embedded EstimateModel EstimatedFlow ExactModel Exp FactorOut Flow FlowAnomaly F
 Householder IntegerModel Inverse LULinear LeftRight LipschitzMLP Logistic MADE MLP Mixture MixtureCDF Normal
 Orthogonal Partition Permute Planar Quantised Radial RationalQuadraticSpline ResNet Residual Rotate SampleModel Scorer
 Shift ShiftFirst Sigmoid SigmoidAffine Softplus Squeeze Standardise StandardisedContext StudentT Subgrid Sylvester
-TimeMLP TopBottom Transform Uniform as_distribution bnaf channel_autoregressive ffjord flowpp from_nflows from_zuko
+TimeMLP TopBottom Transform Uniform as_distribution bnaf channel_autoregressive compiled ffjord flowpp from_nflows from_zuko
 frozen glow iaf initialise logit maf mixture_cdf naf nice nice_image nsf planar radial realnvp realnvp_image
 realnvp_multiscale residual_flow residuals set_memory set_sampling standardised_context sylvester uniform_latents
 """.split()

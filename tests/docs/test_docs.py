@@ -120,6 +120,7 @@ def six_lines() -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != "README.md"], ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, where it compiles
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # A reader has no such folder; CI has one, and the pages' own files are not in it.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import bijectory
-from bijectory import Flow, frozen
+from bijectory import Flow, compiled, frozen
 
 MADE: dict[str, tuple[Callable[[], Flow], tuple[int, ...]]] = {
     "glow": (lambda: bijectory.glow((3, 8, 8), scales=2, depth=2, hidden=8), (3, 8, 8)),
@@ -90,3 +90,34 @@ def test_a_frozen_copy_takes_no_other_weights(name: str) -> None:
         copy.transform.load_state_dict(flow.transform.state_dict())
     assert torch.equal(copy.log_prob(x), before)
     flow.load_state_dict(flow.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_compiled_methods_are_each_their_own_models() -> None:
+    """Two copies whose weights and rows have the same shapes; with and without gradients; another count of rows; another dtype."""
+    torch.compiler.reset()
+    copies = [frozen(bijectory.maf(3, depth=1, hidden=(8,)).double()) for _ in range(2)]
+    with torch.no_grad():
+        for parameter in copies[1].parameters():
+            parameter.add_(0.5)
+    calls = [compiled(copy.log_prob) for copy in copies]
+    for copy, call, rows in zip([*copies, copies[0]], [*calls, calls[0]], (4, 4, 5), strict=True):
+        x = torch.randn(rows, 3, dtype=torch.float64)
+        with torch.no_grad():
+            torch.testing.assert_close(call(x), copy.log_prob(x), rtol=1e-10, atol=1e-9)
+    assert not torch.allclose(copies[0].log_prob(x), copies[1].log_prob(x))
+    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(calls[0](x).sum(), x)
+    (expected,) = torch.autograd.grad(copies[0].log_prob(x).sum(), x)
+    torch.testing.assert_close(slope, expected, rtol=1e-9, atol=1e-9)
+    copies[0].float()
+    x = x.detach().float()
+    with torch.no_grad():
+        torch.testing.assert_close(calls[0](x), copies[0].log_prob(x), rtol=1e-4, atol=1e-4)
+
+
+def test_only_a_frozen_copys_methods_are_compiled() -> None:
+    flow = moved("maf")[0]
+    for method in (flow.log_prob, torch.exp, frozen(flow)):
+        with pytest.raises(bijectory.BijectoryError, match="expected a method of a frozen copy"):
+            compiled(method)

@@ -1,15 +1,20 @@
-"""A copy of a model for use: what every call makes of the weights before it touches a row is made once."""
+"""A copy of a model for use: what every call makes of the weights before it touches a row is made once, and so is the graph of a call."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
 
+import torch
 from torch import nn
 
 from ..errors import InputError
+from ..numerics.tracing import inside_self, with_own_code
 
 Made = TypeVar("Made", bound=nn.Module)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def frozen(model: Made) -> Made:
@@ -38,7 +43,40 @@ def frozen(model: Made) -> Made:
             freeze()
         if callable(freeze) or part is made:
             part.register_load_state_dict_pre_hook(_refuse)
+    made._is_frozen = True  # type: ignore[assignment]
     return made
+
+
+def compiled(method: Callable[P, T]) -> Callable[P, T]:
+    """A method of a frozen copy, ``log_prob``, ``encode``, ``decode``, as one compiled graph.
+
+    What it computes is what the method computes, up to rounding. The graph is built at the first call, which takes from seconds to a
+    minute, and again for each other count of rows, dtype, or where gradients are wanted. Against ``torch.compile(copy.decode)``, the
+    graph is entered without asking anew whether the model's parts and settings are as they were, half a millisecond for a Glow of 12
+    couplings, and on a processor it calls its kernels from C++. The copy's weights may move to another dtype or device; what else it is
+    made of must stay as it is.
+
+    Raises InputError for anything but a method of a ``frozen`` copy.
+
+    >>> import bijectory
+    >>> ready = bijectory.frozen(bijectory.realnvp(2, depth=2, hidden=(8,)))
+    >>> log_prob = compiled(ready.log_prob)  # log_prob(x) is ready.log_prob(x), from its second call on quickly
+    """
+    held = getattr(method, "__self__", None)
+    if not isinstance(held, nn.Module) or not getattr(held, "_is_frozen", False):
+        got = getattr(method, "__qualname__", type(method).__name__)
+        raise InputError(
+            f"method: expected a method of a frozen copy, as compiled(bijectory.frozen(model).log_prob), got {got}"
+        )
+    at = next((p.device.type for p in held.parameters()), "cpu")
+    options: dict[str, Any] = {"guard_filter_fn": _watched, "cpp_wrapper": at == "cpu"}
+    graph = torch.compile(with_own_code(method), fullgraph=True, dynamic=False, options=options)
+    return cast("Callable[P, T]", graph)
+
+
+def _watched(guards: Any) -> list[bool]:
+    """Which conditions are tested before a graph is entered: all on the arguments, on torch's state, and what the weights are."""
+    return [not guard.is_global and (guard.guard_type == "TENSOR_MATCH" or not inside_self(guard)) for guard in guards]
 
 
 def _refuse(part: nn.Module, *_: Any) -> None:

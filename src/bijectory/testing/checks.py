@@ -108,11 +108,31 @@ def check_rows(x: Tensor, context: Tensor | None, event_dim: int, context_dim: i
         raise InputError(f"context: expected {context_dim} features, got {got}")
 
 
-def worst_row(actual: Tensor, expected: Tensor, batch_dim: int = 1) -> tuple[float, int]:
-    """The largest error of a row relative to max(1, largest number of the row), and that row; NaN where there is one."""
+def units(x: Tensor, event_dim: int) -> Tensor:
+    """What the numbers of an event are counted in when rows (rows, *event) are compared, to be multiplied with an event.
+
+    A vector's columns have units of their own, metres beside millimetres: each is counted in its standard deviation over the rows, so
+    that a law says the same in every unit; in the columns' own, all of a column of 1e-3 could be lost unseen, and one of 100 had its
+    float32 digits less its mean's held against the rows near 0. The numbers of a picture share one unit, 1.
+    """
+    if event_dim != 1:
+        return x.new_ones(())
+    deviation = x.double().std(0)
+    # A constant column's may come out as what rounding its mean left.
+    constant = ~(deviation > 4 * torch.finfo(x.dtype).eps * x.double().abs().amax(0))
+    return torch.where(constant, torch.ones_like(deviation), deviation).to(x.dtype)
+
+
+def worst_row(actual: Tensor, expected: Tensor, unit: Tensor | None = None) -> tuple[float, int]:
+    """The largest error of a row relative to max(1, largest number of the row), and that row; NaN where there is one.
+
+    ``unit`` is what the numbers of a row are counted in, see ``units``; None: 1.
+    """
     if actual.shape != expected.shape:
         raise InputError(f"expected shape {tuple(expected.shape)}, got {tuple(actual.shape)}")
-    error = (actual - expected).abs().flatten(batch_dim - 1).reshape(len(expected), -1)
+    if unit is not None:
+        actual, expected = actual / unit, expected / unit
+    error = (actual - expected).abs().reshape(len(expected), -1)
     size = expected.abs().reshape(len(expected), -1)
     relative = error.amax(1) / size.amax(1).clamp_min(1)
     row = int(relative.argmax())

@@ -145,7 +145,7 @@ def check_transform(
         context: (rows, features), if the map takes one.
         z: rows of its range from which it is also inverted, such as samples of a base; f(x) if none are given.
         without: names of laws to leave out.
-        round_trip, round_trip_float32: the largest error relative to max(1, |row|).
+        round_trip, round_trip_float32: the largest error relative to max(1, |row|); a vector's columns count in their standard deviations.
         log_det: the largest error of a log-det, in nats, relative to max(1, |log-det|).
         far: the largest round-trip error three, ten and a hundred times further out than the data, in float32.
         precision: the largest change from float64 to float32.

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import DomainError, InverseError
 from ..nets.mlp import Linear
 from ..transforms.base import Transform
-from .checks import Check, as_rows, at_most, dtype_name, exceeds, frozen_copy, listed, worst_row
+from .checks import Check, as_rows, at_most, dtype_name, exceeds, frozen_copy, listed, units, worst_row
 from .jacobians import row_jacobian
 
 BATCHES = ((), (3,), (2, 3), (0,))
@@ -83,16 +83,17 @@ def round_trip(
     dtype: torch.dtype = torch.float64,
     bound: float = 1e-10,
 ) -> Check:
-    """f⁻¹(f(x)) = x for rows x and for x = f⁻¹(z), and in float64 also f(f⁻¹(z)) = z.
+    """f⁻¹(f(x)) = x for rows x and for x = f⁻¹(z), and in float64 also f(f⁻¹(z)) = z. A vector's columns count in their own ``units``.
 
     ``z`` holds latents, such as the base's samples, and is f(x) where none are given. In float32 only x is asked to come back: where
     the map stretches by k, neighbouring float32 values of x lie k·eps apart in z, and no inverse could bring z back closer.
     """
     t = frozen_copy(transform, dtype)
     x, context = as_rows(x, context, dtype, _ROWS)
+    unit = units(x, t.event_dim_in)
     with torch.no_grad():
         latent = t(x, context)
-        out, row_out = worst_row(t.inverse(latent, context), x)
+        out, row_out = worst_row(t.inverse(latent, context), x, unit)
         z = latent if z is None else z.detach()[: len(x)].to("cpu", dtype)
         given = None if context is None else context[: len(z)]
         drawn = t.inverse(z, given)
@@ -100,13 +101,13 @@ def round_trip(
         if dtype is torch.float64:
             way, (back, row_back) = "z→x→z", worst_row(again, z)
         else:
-            way, (back, row_back) = "x→z→x from latents", worst_row(t.inverse(again, given), drawn)
+            way, (back, row_back) = "x→z→x from latents", worst_row(t.inverse(again, given), drawn, unit)
     figure = math.nan if math.isnan(out + back) else max(out, back)
     return at_most(
         f"round trip {dtype_name(dtype)}",
         figure,
         bound,
-        f"relative to max(1, |row|): x→z→x {out:.1e} (row {row_out} of {len(x)}), {way} {back:.1e} (row {row_back} of {len(z)})",
+        f"{_relative(t)}: x→z→x {out:.1e} (row {row_out} of {len(x)}), {way} {back:.1e} (row {row_back} of {len(z)})",
     )
 
 
@@ -166,10 +167,12 @@ def far_inputs(
             back = t.inverse(z, context) if t.has_inverse else far
         except (DomainError, InverseError) as error:
             return at_most(law, 0.0, bound, f"refused: {error}")
-    figure, row = worst_row(back, far)
-    return at_most(
-        law, figure, bound, f"round trip relative to max(1, |row|), row {row} of {len(x)}, float32, all finite"
-    )
+    figure, row = worst_row(back, far, units(x, t.event_dim_in))
+    return at_most(law, figure, bound, f"round trip {_relative(t)}, row {row} of {len(x)}, float32, all finite")
+
+
+def _relative(t: Transform) -> str:
+    return "relative to max(1, |row|)" + (" in standard deviations of its columns" if t.event_dim_in == 1 else "")
 
 
 def context_reach(transform: Transform, x: Tensor, context: Tensor, *, outputs: int = 256) -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.func import functional_call
 from ..data.batches import Batch
 from ..errors import InputError
 from ..numerics import products
+from ..numerics.tracing import inside_self, with_own_code
 from .update import Loss, Update
 
 
@@ -58,11 +58,8 @@ class CompiledStep:
             # The graph calls its kernels from C++: from Python the calls alone took a fifth of a small flow's step.
             options = {"cpp_wrapper": True, "post_grad_custom_post_pass": QuickProducts(), **options}
         options = {"guard_filter_fn": _watch_arguments, **options}
-        # torch files graphs under the function's code, and nothing that is watched tells two models apart: with one code for all, the
-        # next model whose weights and batches have the same shapes was trained by the first one's graph.
-        whole = CompiledStep._whole
-        own = FunctionType(whole.__code__.replace(), whole.__globals__, whole.__name__)
-        self._step = torch.compile(MethodType(own, self), fullgraph=True, dynamic=False, options=options)
+        own = with_own_code(self._whole)
+        self._step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
 
     def _slots(self) -> dict[str, Tensor]:
         """AdamW's moments, made as it makes them itself at its first step."""
@@ -148,7 +145,4 @@ class CompiledStep:
 
 def _watch_arguments(guards: Any) -> list[bool]:
     """Which conditions are tested again at every step: shapes and dtypes of the arguments, nothing inside the model."""
-    # torch names what hangs on an argument by its path, self.update.loss… or L['self'].update.loss… depending on its version
-    return [
-        guard.guard_type == "TENSOR_MATCH" and guard.name.split(".")[0] not in ("self", "L['self']") for guard in guards
-    ]
+    return [guard.guard_type == "TENSOR_MATCH" and not inside_self(guard) for guard in guards]
