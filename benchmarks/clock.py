@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ RATE = 1e-3
 WARM, COUNTED = 50, 250
 #: Row F's length.
 LONG = 2000
+#: Seconds of a turn, where processes take turns.
+WINDOW = 0.4
 
 
 def since_start() -> float:
@@ -41,14 +44,41 @@ def rows(name: str) -> Any:
         return file[name]
 
 
+def first_turn() -> None:
+    """Wait until it is this process's turn, where processes take turns."""
+    if "BENCH_TURNS" in os.environ:
+        sys.stdin.readline()
+
+
+def next_turn() -> float:
+    """Let the other processes of the round have theirs, where ``run.py`` has them take turns; seconds waited.
+
+    A round of one process after the other lasts minutes, and a shared machine drifts by a quarter within them: ratios of rates that
+    were taken minutes apart scattered by as much. Turns of less than a second put both under the same weather.
+    """
+    if "BENCH_TURNS" not in os.environ:
+        return 0.0
+    started = time.perf_counter()
+    print("turn", flush=True)
+    sys.stdin.readline()
+    return time.perf_counter() - started
+
+
 class Marks:
-    """Wall time at chosen steps, in seconds."""
+    """Seconds at chosen steps, less those that other processes had between them."""
 
     def __init__(self) -> None:
         self.at: dict[int, float] = {}
+        self.waited, self.since = 0.0, time.perf_counter()
 
     def __call__(self, step: int) -> None:
-        self.at[step] = time.perf_counter()
+        self.at[step] = time.perf_counter() - self.waited
+
+    def hand_on(self, *, now: bool = False) -> None:
+        """Give the others a turn where this one has lasted its time, or ``now``."""
+        if now or time.perf_counter() - self.since > WINDOW:
+            self.waited += next_turn()
+            self.since = time.perf_counter()
 
     def rate(self, first: int, last: int) -> float:
         """Steps a second between two marks."""

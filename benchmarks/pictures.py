@@ -17,17 +17,15 @@ PEER_MODES = ("channels first", "channels last", "compiled")
 SMALL, CHECKED = 8, 2
 
 
-def measure(library: str, threads: int, check: bool, uncompiled: bool) -> dict[str, Any]:
-    """Pictures a second by mode; with ``check`` the errors of the same flow on small pictures first; ``uncompiled`` compiles no peer."""
+def measure(library: str, threads: int, check: bool, mode: str | None) -> dict[str, Any]:
+    """Pictures a second, a peer's in one of ``PEER_MODES``; with ``check`` the errors of the same flow on small pictures first."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     x = torch.rand(BATCH, 3, SIZE, SIZE)
     errors = {"errors": _errors(library)} if check else {}
-    return errors | (
-        _ours(library, x) if library in OURS else _peer(library, x, PEER_MODES[:2] if uncompiled else PEER_MODES)
-    )
+    return errors | (_ours(library, x) if mode is None else _peer(library, x, mode))
 
 
 def _ours(library: str, x: Any) -> dict[str, Any]:
@@ -49,8 +47,8 @@ def _ours(library: str, x: Any) -> dict[str, Any]:
     }
 
 
-def _peer(library: str, x: Any, modes: tuple[str, ...]) -> dict[str, Any]:
-    """As the library comes, in torch's memory layout and channels last; compiled too, where that works."""
+def _peer(library: str, x: Any, mode: str) -> dict[str, Any]:
+    """As the library comes, in torch's memory layout or channels last; or compiled, where that works."""
     import torch
     from picture_peers import GLOW
 
@@ -59,22 +57,21 @@ def _peer(library: str, x: Any, modes: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {"made_of": peer.made_of, "train": {}, "sample": {}, "refused": {}}
     found["parameters"] = sum(p.numel() for p in module.parameters() if p.requires_grad)
     optimizer = torch.optim.Adam(module.parameters(), RATE, fused=True)
-    for mode in modes:
-        laid = torch.contiguous_format if mode == "channels first" else torch.channels_last
-        module.to(memory_format=laid)
-        batch = x.contiguous(memory_format=laid)
-        log_prob, sample = peer.log_prob, peer.sample
-        if mode == "compiled":
-            log_prob, sample = torch.compile(log_prob), torch.compile(sample)
-        try:
-            module.train()
-            found["train"][mode] = BATCH * _rate(peer_step(log_prob, optimizer, batch))
-            module.eval()
-            found["sample"][mode] = BATCH * _rate(lambda sample=sample: sample(BATCH), without_gradient=True)
-        except Exception as error:
-            if mode != "compiled":
-                raise
-            found["refused"][mode] = f"{type(error).__name__}: {error}"[:300]
+    laid = torch.contiguous_format if mode == "channels first" else torch.channels_last
+    module.to(memory_format=laid)
+    batch = x.contiguous(memory_format=laid)
+    log_prob, sample = peer.log_prob, peer.sample
+    if mode == "compiled":
+        log_prob, sample = torch.compile(log_prob), torch.compile(sample)
+    try:
+        module.train()
+        found["train"][mode] = BATCH * _rate(peer_step(log_prob, optimizer, batch))
+        module.eval()
+        found["sample"][mode] = BATCH * _rate(lambda: sample(BATCH), without_gradient=True)
+    except Exception as error:
+        if mode != "compiled":
+            raise
+        found["refused"][mode] = f"{type(error).__name__}: {error}"[:300]
     return found
 
 

@@ -1,5 +1,7 @@
 """The benchmark: every library in turn, round after round, each in a process of its own; raw numbers to a JSON file.
 
+Rows B, C and D have all processes of a round stand side by side and work in turns of less than a second.
+
 make bench                                   all rows, then the table and the plot
 python benchmarks/run.py --threads 2         on two cores
 python benchmarks/run.py --rows steps --rounds 7
@@ -16,12 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from clock import OURS, PEERS
+from pictures import PEER_MODES
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "jax", "zuko", "nflows", "normflows", "FrEIA", "pyro-ppl", "flowjax", "distrax", "optax", "numpy")
@@ -115,21 +120,70 @@ def _lay_out(path: Path) -> None:
 
 def _start(folder: Path, *arguments: str, cache: str = "cold") -> dict[str, Any]:
     """One process; its answer, or the end of what it wrote where it failed."""
-    environment = {
+    done = subprocess.run(
+        _command(arguments), env=_environment(folder, arguments, cache), capture_output=True, text=True, cwd=HERE
+    )
+    return _read(arguments, done.stdout, done.stderr)
+
+
+def _together(folder: Path, *each: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Several processes that work one at a time, in turns: each until it is ready to be timed, then by windows of ``clock.WINDOW``."""
+    told = ["" for _ in each]
+    with ExitStack() as stack:
+        errors = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in each]
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    _command(arguments),
+                    env={**_environment(folder, arguments, "cold"), "BENCH_TURNS": "1"},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=error,
+                    text=True,
+                    cwd=HERE,
+                )
+            )
+            for arguments, error in zip(each, errors, strict=True)
+        ]
+        going = dict(enumerate(processes))
+        while going:
+            for number, process in list(going.items()):
+                # A process that has failed reads nothing any more.
+                with suppress(BrokenPipeError):
+                    print("go", file=process.stdin, flush=True)
+                for line in process.stdout or ():
+                    if line == "turn\n":
+                        break
+                    told[number] += line
+                else:
+                    del going[number]
+        for error in errors:
+            error.seek(0)
+        return [_read(*of) for of in zip(each, told, (error.read() for error in errors), strict=True)]
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, str(HERE / "work.py"), *arguments]
+
+
+def _environment(folder: Path, arguments: Sequence[str], cache: str) -> dict[str, str]:
+    threads = arguments[arguments.index("--threads") + 1]
+    return {
         **os.environ,
         "BENCH_ROWS": str(folder / "rows.npz"),
         "TORCHINDUCTOR_CACHE_DIR": str(folder / cache),
         "JAX_PLATFORMS": "cpu",
         "BENCH_STARTED": str(time.time()),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
     }
-    threads = arguments[arguments.index("--threads") + 1]
-    environment.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads))
-    command = [sys.executable, str(HERE / "work.py"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE)
+
+
+def _read(arguments: Sequence[str], stdout: str, stderr: str) -> dict[str, Any]:
+    """What a process answered, shown in short."""
     try:
-        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        found: dict[str, Any] = json.loads(stdout.strip().splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
-        found = {"failed": done.stderr[-2000:]}
+        found = {"failed": stderr[-2000:]}
     short = {
         key: value
         for key, value in found.items()
@@ -176,25 +230,41 @@ def _guards(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _vectors(row: str, folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """Rows B and C: every library in turn, round after round."""
+    """Rows B and C: every library in turns, round after round."""
     kind = row.removesuffix("64")
     ours = OURS if kind == row else ("eager",)
     names = (*ours, *VECTORS[kind])
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
-        for name in names:
-            found[name].append(_start(folder, row, name, "--threads", str(arguments.threads)))
+        for name, run in zip(
+            names, _together(folder, *((row, name, *_threads(arguments)) for name in names)), strict=True
+        ):
+            found[name].append(run)
     return found
 
 
 def _glow(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """Row D: every library in turn, round after round; correct in the first."""
+    """Row D: every library in turns, a process for each way it is run, round after round; correct in the first."""
+    modes = PEER_MODES[:2] if arguments.uncompiled else PEER_MODES
+    each = [(name, None) for name in OURS] + [(name, mode) for name in PICTURES for mode in modes]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*OURS, *PICTURES)}
     for number in range(arguments.rounds):
-        for name in found:
-            flags = [*(["--check"] if number == 0 else []), *(["--uncompiled"] if arguments.uncompiled else [])]
-            found[name].append(_start(folder, "glow", name, "--threads", str(arguments.threads), *flags))
+        calls = []
+        for name, mode in each:
+            check = ["--check"] if number == 0 and mode in (None, modes[0]) else []
+            calls.append(("glow", name, *_threads(arguments), *check, *(["--mode", mode] if mode else [])))
+        runs: dict[str, dict[str, Any]] = {}
+        for (name, _), run in zip(each, _together(folder, *calls), strict=True):
+            whole = runs.setdefault(name, {})
+            for key, value in run.items():
+                whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value
+        for name, run in runs.items():
+            found[name].append(run)
     return found
+
+
+def _threads(arguments: argparse.Namespace) -> tuple[str, str]:
+    return "--threads", str(arguments.threads)
 
 
 def _memory(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from clock import JAX_PEERS, RATE, Marks
+from clock import JAX_PEERS, RATE, WINDOW, Marks, next_turn
 
 #: Features, rows of a training batch, rows of one call for a log-density, rows of each call for samples.
 SIZES = {"nsf": (8, 512, 10_000, (10_000,)), "maf": (21, 512, 10_000, (10_000,)), "maf64": (64, 0, 0, (1_000, 10_000))}
@@ -25,19 +25,23 @@ def measure(library: str, row: str, threads: int) -> dict[str, Any]:
 
 
 def rate_of(call: Callable[[], Any], *, warm: int = WARM, seconds: float = SECONDS) -> float:
-    """Calls a second over at least two calls and ``seconds``."""
+    """Calls a second over at least two calls and ``seconds``, in turns of a part of that with the other processes of the round."""
     started = time.perf_counter()
     for _ in range(warm):
         call()
         if time.perf_counter() - started > seconds:
             break
-    count, started = 0, time.perf_counter()
-    while count < 2 or time.perf_counter() - started < seconds:
-        call()
-        count += 1
-        if time.perf_counter() - started > 5 * seconds:
+    count, spent = 0, 0.0
+    while count < 2 or spent < seconds:
+        next_turn()
+        started = time.perf_counter()
+        while (turn := time.perf_counter() - started) < WINDOW:
+            call()
+            count += 1
+        spent += turn
+        if spent > 5 * seconds:
             break
-    return count / (time.perf_counter() - started)
+    return count / spent
 
 
 def _torch(library: str, row: str, threads: int) -> dict[str, Any]:
@@ -99,6 +103,8 @@ def fitted(flow: Any, x: Any, batch: int, compiled: bool, first: int = FIRST, la
     batches, marks = Shuffled(Rows(x), batch, 0), Marks()
 
     def marked(step: int) -> Any:
+        if step >= first:
+            marks.hand_on(now=step == first)
         marks(step)
         return batches(step)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from clock import answer, hold
+from clock import answer, first_turn, hold
 
 
 def main() -> None:
@@ -22,11 +22,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--depth", type=int, default=4, help="steps of flow at each scale of a Glow")
-    parser.add_argument(
-        "--uncompiled", action="store_true", help="compile no peer's Glow, which takes some 20 s each and round"
-    )
+    parser.add_argument("--mode", help="how a peer's Glow is run")
     arguments = parser.parse_args()
     hold(arguments.threads)
+    first_turn()
     if arguments.row == "steps":
         import steps
 
@@ -42,7 +41,7 @@ def main() -> None:
     elif arguments.row == "glow":
         import pictures
 
-        answer(pictures.measure(arguments.library, arguments.threads, arguments.check, arguments.uncompiled))
+        answer(pictures.measure(arguments.library, arguments.threads, arguments.check, arguments.mode))
     elif arguments.row == "memory" and arguments.library == "pace":
         import memory
 

@@ -31,6 +31,7 @@ def celeba32_channel_autoregressive(
     scales: int = 3,
     depth: int | None = None,
     checkerboards: int = 0,
+    line: float = 0.02,
     filters: int | None = None,
     blocks: int | None = None,
     alpha: float = 0.05,
@@ -51,6 +52,7 @@ def celeba32_channel_autoregressive(
     scales: squeezes, each on a quarter of the pixels of the one before
     depth: autoregressions at each scale; left at none, 1 of mixtures and 3 of affine maps
     checkerboards: affine couplings between checkerboard colours behind them, at each scale
+    line: share of a straight line in a mixture's map; with 0 float32 loses pictures with improbable levels
     filters: channels inside the networks, at least 11, one for each of twelve planes but the last
     blocks: residual blocks of each network
     alpha: margin of the logit
@@ -85,6 +87,7 @@ def celeba32_channel_autoregressive(
             checkerboards=checkerboards,
             filters=wide if filters is None else filters,
             blocks=deep if blocks is None else blocks,
+            line=line,
         ),
         shape=(3, 32, 32),
         levels=4,

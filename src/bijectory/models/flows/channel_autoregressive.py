@@ -33,6 +33,7 @@ def channel_autoregressive(
     filters: int = 64,
     blocks: int = 2,
     squash: bool = True,
+    line: float = 0.0,
 ) -> Flow:
     """Autoregressions over the planes of squeezed pictures (C, H, W), from the whole picture to its ever coarser copies.
 
@@ -54,6 +55,8 @@ def channel_autoregressive(
             neighbours in the same plane.
         filters, blocks: of the networks, masked ``ChannelMADE`` and, for checkerboards, ``ResNet``.
         squash: networks read 5·tanh(x/5), see ``squashed``.
+        line: the share of a straight line in a mixture's map, see ``MixtureCDF``: dz/dx stays above about that share, so that float32
+            brings pictures back whose levels were improbable. With it z is no longer a mixture's own logit.
 
     Sampling takes 4C steps for each autoregression, together about the work of one pass. Raises ShapeError for sizes that cannot be
     halved so often, InputError for an unknown ``elementwise``, fewer filters than 4C − 1, or numbers below those that make a layer.
@@ -76,7 +79,7 @@ def channel_autoregressive(
     planes, mixture = 4 * shape[0], elementwise == "mixture"
     moves: Elementwise = ShiftFirst()
     if mixture:
-        moves = MixtureCDF(components, "logistic", spread=logistic_spread(components, 1.0))
+        moves = MixtureCDF(components, "logistic", spread=logistic_spread(components, 1.0), line=line)
 
     # Squeeze puts the four pixels of a block side by side in each channel. The first, which goes on, is known first; then the one
     # across from it, whose four neighbours it is; then the two between them, all of whose neighbours are known.
