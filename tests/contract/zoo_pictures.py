@@ -203,6 +203,13 @@ MODELS = [
         noise=0.05,
     ),
     Row(
+        "channel_autoregressive, line",
+        lambda: channel_autoregressive(SMALL, line=0.1),
+        SMALL,
+        data=scaled(1, 2),
+        noise=0.05,
+    ),
+    Row(
         "channel_autoregressive, affine",
         lambda: channel_autoregressive(SMALL, elementwise="affine", depth=2, checkerboards=2),
         SMALL,

@@ -55,8 +55,8 @@ def channel_autoregressive(
             neighbours in the same plane.
         filters, blocks: of the networks, masked ``ChannelMADE`` and, for checkerboards, ``ResNet``.
         squash: networks read 5·tanh(x/5), see ``squashed``.
-        line: the share of a straight line in a mixture's map, see ``MixtureCDF``: dz/dx stays above about that share, so that float32
-            brings pictures back whose levels were improbable. With it z is no longer a mixture's own logit.
+        line: the share of a straight line in a mixture's map, see ``MixtureCDF``, below which dz/dx does not fall. With it z is no longer
+            a mixture's own logit.
 
     Sampling takes 4C steps for each autoregression, together about the work of one pass. Raises ShapeError for sizes that cannot be
     halved so often, InputError for an unknown ``elementwise``, fewer filters than 4C − 1, or numbers below those that make a layer.
