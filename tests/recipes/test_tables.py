@@ -73,8 +73,9 @@ def test_every_table_and_flow_has_its_expectation() -> None:
 
 def test_bins_on_tables_have_a_floor_that_float32_can_undo() -> None:
     schema = generated_table(5, 50, 0).schema
-    for table, bins, floor in (("parkinsons", 6, 0.15), ("bike", 8, 0.1), ("keggdirected", 8, 0.1)):
-        model = uci_density(table=table).model(schema)  # type: ignore[arg-type]
+    chosen = [("parkinsons", None, 6, 0.15), ("bike", None, 8, 0.1), ("keggdirected", None, 8, 0.1)]
+    for table, asked, bins, floor in [*chosen, ("parkinsons", 9, 9, 0.1), ("bike", 18, 18, 0.05)]:
+        model = uci_density(table=table, bins=asked).model(schema)  # type: ignore[arg-type]
         (spline, *_) = (part.elementwise for part in model.modules() if isinstance(part, Autoregressive))
         assert (spline.bins, spline.floor) == (bins, floor)
     (affine, *_) = (

@@ -53,8 +53,8 @@ def compiled(method: Callable[P, T]) -> Callable[P, T]:
     What it computes is what the method computes, up to rounding. The graph is built at the first call, which takes from seconds to a
     minute, and again for each other count of rows, dtype, or where gradients are wanted. Against ``torch.compile(copy.decode)``, the
     graph is entered without asking anew whether the model's parts and settings are as they were, half a millisecond for a Glow of 12
-    couplings, and on a processor it calls its kernels from C++. The copy's weights may move to another dtype or device; what else it is
-    made of must stay as it is.
+    couplings, and on a processor it calls its kernels from C++. Move the copy to its device before. Its weights may be converted later;
+    what else it is made of must stay as it is.
 
     Raises InputError for anything but a method of a ``frozen`` copy.
 

@@ -68,7 +68,7 @@ def uci_density(
     depth: layers of nsf and maf
     hidden: widths of each network
     bins: bins of each spline; none for 6 with parkinsons, 8 with the others
-    floor: least width, height and slope of a spline's bins, below 1/bins; none for 0.15 with parkinsons, 0.1 with the others
+    floor: least width, height and slope of a spline's bins, below 1/bins; none for 0.15 with parkinsons, 0.1 else, at most 0.9/bins
     scale: bound on the log-scale of an affine map; with 3 rows 100 times as far out come back to 2.5e-3, with 2 to 1.2e-4
     ode_steps: Runge-Kutta steps of ffjord; its nats are 0.011 too good on average with 8, 0.0009 with 16 (parkinsons, 600 updates)
     steps: updates
@@ -82,7 +82,7 @@ def uci_density(
     # With a floor of 0.01 float32 does not bring far rows back; with 8 bins and 0.1, for 0.14 nats, it loses some of parkinsons' near ones
     # (3.6e-5, where 1e-5 is the law).
     bins = bins if bins is not None else 6 if table == "parkinsons" else 8
-    floor = floor if floor is not None else 0.15 if table == "parkinsons" else 0.1
+    floor = floor if floor is not None else min(0.15 if table == "parkinsons" else 0.1, 0.9 / bins)
     size = Size(depth, hidden, bins, ode_steps=ode_steps, floor=floor, scale=scale)
     return Recipe(
         data=lambda folder, seed: (
