@@ -11,13 +11,12 @@ from torch import Tensor
 
 import bijectory as bj
 from bijectory.data.batches import Batch
-from bijectory.numerics import products
+from bijectory.numerics import graphs, products
 from bijectory.numerics.products import product, quick
-from bijectory.training import graph_products
 from bijectory.training.compiled import CompiledStep
 from bijectory.training.objectives.likelihood import maximum_likelihood
 
-AVX512 = pytest.mark.skipif(not products._HERE, reason="no AVX-512 here: all products are torch's own")
+AVX512 = pytest.mark.skipif(not products.AVX512, reason="no AVX-512 here: all products are torch's own")
 
 
 def matrix(rows: int, columns: int, lies: str, seed: int) -> Tensor:
@@ -39,13 +38,13 @@ LIES = ["rows", "columns", "piece of rows", "piece of columns"]
 def all_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small products go to oneDNN too."""
     monkeypatch.setattr(products, "WORTH", 0)
-    monkeypatch.setattr(products, "WORTH_IN_STEP", 0)
+    monkeypatch.setattr(products, "WORTH_IN_GRAPH", 0)
 
 
 @pytest.fixture
 def lowered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
     """The sizes of every product that a graph calls from its own code."""
-    mkldnn_ir = graph_products.mkldnn_ir
+    mkldnn_ir = graphs.mkldnn_ir
     found: list[list[int]] = []
 
     class Counted(mkldnn_ir.LinearUnary):  # type: ignore[misc, name-defined]
@@ -154,10 +153,10 @@ def test_a_compiled_step_is_the_same_by_either(
     x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
 
     def weights(onednn: bool) -> Tensor:
-        monkeypatch.setattr(products, "_HERE", onednn)
+        monkeypatch.setattr(products, "AVX512", onednn)
         torch.compiler.reset()
         torch.manual_seed(0)
-        flow = bj.maf(4, depth=1, hidden=(16, 16), linear="none")
+        flow = bj.realnvp(4, depth=1, hidden=(16, 16))
         with torch.no_grad():
             for weight in flow.parameters():
                 weight.add_(0.1 * torch.randn(weight.shape))
@@ -209,6 +208,6 @@ def test_a_flow_is_the_same_by_either(make: object, monkeypatch: pytest.MonkeyPa
         return [nats.detach(), *(weight.grad.clone() for weight in flow.parameters() if weight.grad is not None)]
 
     by_onednn = found()
-    monkeypatch.setattr(products, "_HERE", False)
+    monkeypatch.setattr(products, "AVX512", False)
     for ours, torchs in zip(by_onednn, found(), strict=True):
         torch.testing.assert_close(ours, torchs, rtol=1e-3, atol=2e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..numerics import products
 from ..numerics.tracing import inside_self, with_own_code
 
 Made = TypeVar("Made", bound=nn.Module)
@@ -69,9 +71,22 @@ def compiled(method: Callable[P, T]) -> Callable[P, T]:
             f"method: expected a method of a frozen copy, as compiled(bijectory.frozen(model).log_prob), got {got}"
         )
     at = next((p.device.type for p in held.parameters()), "cpu")
-    options: dict[str, Any] = {"guard_filter_fn": _watched, "cpp_wrapper": at == "cpu"}
-    graph = torch.compile(with_own_code(method), fullgraph=True, dynamic=False, options=options)
-    return cast("Callable[P, T]", graph)
+    own, options = at == "cpu", {}
+    if own:
+        # Here, because it loads torch's compiler.
+        from ..numerics.graphs import graph_options
+
+        options = graph_options()
+    graph = torch.compile(
+        with_own_code(method), fullgraph=True, dynamic=False, options={"guard_filter_fn": _watched, **options}
+    )
+
+    @functools.wraps(method)
+    def call(*given: P.args, **named: P.kwargs) -> T:
+        with products.own_graph(own):
+            return cast(T, graph(*given, **named))
+
+    return call
 
 
 def _watched(guards: Any) -> list[bool]:

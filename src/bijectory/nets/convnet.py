@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..numerics.convnet import convolved, suits
 from .conv import Conv2d
-from .mlp import check_context, check_context_dim
+from .mlp import check_context, check_context_dim, hooked
 from .picture_net import PictureNet
 
 
@@ -65,6 +66,8 @@ class ConvNet(PictureNet):
     def _outputs(self, h: Tensor, context: Tensor | None, *, initialise: bool) -> Tensor:
         check_context(context, self.context_dim)
         moved = None if self.context is None or context is None else self.context(context)[..., None, None]
+        if moved is None and not initialise and (whole := self._at_once(h)) is not None:
+            return whole
         for layer, conv in enumerate(cast("list[Conv2d]", list(self.hidden))):
             h = conv.initialise(h) if initialise else conv(h)
             if moved is not None and not layer:
@@ -73,3 +76,11 @@ class ConvNet(PictureNet):
             h = torch.relu_(h)
         y = self.last.initialise(h) if initialise else self.last(h)
         return y if moved is None or len(self.hidden) else y + moved
+
+    def _at_once(self, h: Tensor) -> Tensor | None:
+        """The whole network as one operator of a compiled graph, where it can be."""
+        layers = cast("list[Conv2d]", [*self.hidden, self.last])
+        if not self.hidden or any(map(hooked, layers)):
+            return None
+        weights, biases = [layer.effective_weight() for layer in layers], [layer.bias for layer in layers]
+        return convolved(h, weights, biases) if suits(h, weights, biases) else None

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .mlp import Linear, activation_named, check_context, check_context_dim, on_circle, squashed
+from ..numerics.masked import masked_network, plan_of, suits
+from .mlp import Linear, activation_named, check_context, check_context_dim, hooked, on_circle, squashed
 
 
 def made_masks(in_degrees: Tensor, hidden_degrees: Sequence[Tensor], out_degrees: Tensor) -> list[Tensor]:
@@ -112,6 +113,9 @@ class MADE(nn.Module):
             for i, (a, b, mask) in enumerate(zip(sizes, sizes[1:], masks, strict=False))
         )
         self._widen(masks)
+        # Not part of the state, as the masks are not.
+        self.register_buffer("_plan", self._planned(masks), persistent=False)
+        self._plan: Tensor | None
         self.context_layer = nn.Linear(context_dim, sizes[1], bias=False) if context_dim else None
 
     @torch.no_grad()
@@ -139,12 +143,40 @@ class MADE(nn.Module):
         batch, (first, *rest) = x.shape[:-1], self._linears()
         # Vectors side by side, so that each unit, and each parameter in what comes out, is a row: whole rows are what sums, ReLUs and the
         # maps behind are quick at. A training step takes 0.84 of the time it took with a row for each vector.
-        h = first.rows(_side_by_side(self._read(x)))
+        read = _side_by_side(self._read(x))
+        if (whole := self._at_once(read, context, batch)) is not None:
+            return whole.view(self.features, self.num_params, *batch).movedim((0, 1), (-2, -1))
+        h = first.rows(read)
         if self.context_layer is not None:
             h = h + _side_by_side(self.context_layer(context).expand(*batch, -1))
         for layer in rest:
             h = layer.rows(self.activation(h))
         return h.view(self.features, self.num_params, *batch).movedim((0, 1), (-2, -1))
+
+    def _planned(self, masks: Sequence[Tensor]) -> Tensor | None:
+        """The plan of the network as one operator, the context's numbers standing before x's."""
+        order, context = torch.tensor(self.order), self.context_dim
+        read = torch.stack([order, order + self.features], 1).flatten() if self.periodic else order
+        written = (order[:, None] * self.num_params + torch.arange(self.num_params)).flatten()
+        seen = masks[0].new_ones(len(masks[0]), context)
+        first = torch.cat([seen, masks[0]], 1)
+        return plan_of([first, *masks[1:]], torch.cat([torch.arange(context), context + read]), written)
+
+    def _at_once(self, read: Tensor, context: Tensor | None, batch: torch.Size) -> Tensor | None:
+        """The whole network as one operator of a compiled graph, (inputs, n) -> (outputs, n), where it can be."""
+        layers = self._linears()
+        plain = (
+            self.activation is torch.relu_ and self.widths and self._plan is not None and not any(map(hooked, layers))
+        )
+        if not plain or not suits(read, [layer.weight for layer in layers]):
+            return None
+        # Of a plain weight, what is masked is not read: only a normalised one has to be made.
+        weights = [layer.weight if layer.gain is None else layer.effective_weight() for layer in layers]
+        if self.context_layer is not None and context is not None:
+            read = torch.cat([_side_by_side(context.expand(*batch, -1)), read])
+            weights[0] = torch.cat([self.context_layer.weight, weights[0]], 1)
+        assert self._plan is not None
+        return masked_network(read, weights, [layer.bias for layer in layers], self._plan)
 
     def start(self, batch: torch.Size, context: Tensor | None = None) -> _Cache:
         """Open a cache for sampling a batch of that shape."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,15 +12,38 @@ from torch.autograd import forward_ad
 
 #: Multiplications from which a product goes to oneDNN, which takes 5 µs more to call from Python, and with a gradient 15.
 WORTH = 2_000_000
-#: The same in a compiled training step, which calls it from C++.
-WORTH_IN_STEP = 500_000
+#: The same in a graph of this package's own, which calls it from C++.
+WORTH_IN_GRAPH = 500_000
 #: torch's own products are MKL's, which on processors that are not Intel's uses vectors half as wide as AVX-512's: 128 × 128 by 128 × 512
 #: runs at 99 GFLOP/s there and at 200 here (one core of an AMD EPYC, torch 2.13). Narrower vectors have nothing to gain.
-_HERE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-_linear = torch.ops.mkldnn._linear_pointwise.default if _HERE else None
+AVX512 = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+_linear = torch.ops.mkldnn._linear_pointwise.default if AVX512 else None
 _library = torch.library.Library("bijectory", "DEF")
-#: Whether a compiled training step runs, or is being compiled, at the moment: ``CompiledStep`` says so.
-in_step = False
+#: Whether a graph of this package's own, for a processor, runs or is being compiled at the moment.
+in_graph = False
+
+
+@contextmanager
+def own_graph(on: bool = True) -> Iterator[None]:
+    """Say so, while within, where ``on``."""
+    global in_graph
+    before, in_graph = in_graph, on
+    try:
+        yield
+    finally:
+        in_graph = before
+
+
+def own_kernels(tensors: Sequence[Tensor]) -> bool:
+    """Whether what is being compiled may call this package's own C++, see ``graphs``."""
+    return (
+        in_graph
+        and torch.compiler.is_compiling()
+        and AVX512
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and not torch.is_autocast_enabled("cpu")
+        and forward_ad._current_level < 0
+    )
 
 
 def suits(a: Any, b: Any, columns: int) -> bool:
@@ -27,7 +52,7 @@ def suits(a: Any, b: Any, columns: int) -> bool:
     Not in what is exported: others load it without this package, and it may hold for any count of rows.
     """
     # In this order: a small network asks some seventy times a step.
-    if not _HERE or torch.compiler.is_exporting() or a.numel() * columns < (WORTH_IN_STEP if in_step else WORTH):
+    if not AVX512 or torch.compiler.is_exporting() or a.numel() * columns < (WORTH_IN_GRAPH if in_graph else WORTH):
         return False
     return bool(a.device.type == "cpu" and a.dtype == b.dtype == torch.float32)
 

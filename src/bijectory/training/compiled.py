@@ -51,12 +51,14 @@ class CompiledStep:
         self.names = [names[id(part)] for part in self.joined.parts]
         # Settings beside the weights, in at least float32 and as exact as the weights are.
         self.wide = torch.promote_types(self.joined.whole.dtype, torch.float32)
-        if self.joined.whole.device.type == "cpu":
+        logs = [math.log(beta) for beta in self.betas]
+        self._logs = torch.tensor(logs, dtype=self.wide, device=self.joined.whole.device)
+        self.own = self.joined.whole.device.type == "cpu"
+        if self.own:
             # Here, because it loads torch's compiler: half a second that nothing but a compiled step should wait for.
-            from .graph_products import QuickProducts
+            from ..numerics.graphs import graph_options
 
-            # The graph calls its kernels from C++: from Python the calls alone took a fifth of a small flow's step.
-            options = {"cpp_wrapper": True, "post_grad_custom_post_pass": QuickProducts(), **options}
+            options = {**graph_options(), **options}
         options = {"guard_filter_fn": _watch_arguments, **options}
         own = with_own_code(self._whole)
         self._step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
@@ -79,22 +81,23 @@ class CompiledStep:
         average = update.ema
         keep = 0.0 if average is None else min(average.decay, (1 + average.count) / (10 + average.count))
         weights = self.joined.whole.detach()
-        products.in_step = True
-        try:
+        # β^t − 1 of the step this will be, through expm1: in float32 1 − 0.999 has lost four digits. Out here, because in the graph they
+        # were computed anew for every sixteen weights, a tenth of MAF's step.
+        powers = torch.expm1((slots["step"] + 1).to(self.wide) * self._logs)
+        with products.own_graph(self.own):
             terms = dict(
                 self._step(
                     weights,
                     slots["exp_avg"],
                     slots["exp_avg_sq"],
                     slots["step"],
+                    powers,
                     weights if average is None else average.shadow[0],
                     # A tensor, not numbers: a number that changes every step would be compiled in anew every step.
                     torch.tensor([group["lr"], keep], dtype=self.wide, device=weights.device),
                     batch,
                 )
             )
-        finally:
-            products.in_step = False
         update.note(step, terms.pop("lost"))
         if average is not None:
             average.count += 1
@@ -106,6 +109,7 @@ class CompiledStep:
         first: Tensor,
         second: Tensor,
         count: Tensor,
+        powers: Tensor,
         shadow: Tensor,
         settings: Tensor,
         batch: Batch,
@@ -126,10 +130,7 @@ class CompiledStep:
             # 1e-6 as in torch's clipping, which this must equal
             gradient = gradient * torch.clamp(update.clip / (norm + 1e-6), max=1.0)
         count.add_(good)
-        time = count.to(settings.dtype)
-        # 1 − β^t through expm1: in float32 1 − 0.999 has lost four digits.
-        rise = -torch.expm1(time * math.log(beta1))
-        per_root = torch.rsqrt(-torch.expm1(time * math.log(beta2)))
+        rise, per_root = -powers[0], torch.rsqrt(-powers[1])
         mean = torch.lerp(first, gradient, 1 - beta1)
         square = beta2 * second + (1 - beta2) * gradient * gradient
         moved = weights * (1 - rate * self.decay) - (rate / rise) * mean / (

@@ -56,6 +56,12 @@ class Update:
 
     def note(self, step: int, bad: Tensor) -> None:
         """Remember whether a step was lost, without waiting for the device to say so."""
+        if bad.device.type == "cpu":
+            # Known already, and a tensor kept from every step lies where the next step's memory would: in one process of three all of it
+            # moved on with each step, through pages that were in no cache yet, and MAF's compiled steps took a third longer.
+            if bad:
+                self.lose(step)
+            return
         self._flags.append((step, bad))
         if len(self._flags) >= 1024:
             self.lost()
