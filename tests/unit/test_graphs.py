@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 import bijectory as bj
 from bijectory.nets.convnet import ConvNet
 from bijectory.nets.made import MADE
-from bijectory.numerics import graphs, masked, products
+from bijectory.numerics import graphs, products
+from bijectory.numerics.networks import plan_of
 
 pytestmark = [
     pytest.mark.skipif(not products.AVX512, reason="no AVX-512 here: layers are called one by one"),
@@ -84,7 +87,7 @@ def at_once(function: Any, *given: Any, own: bool = True) -> bool:
 
     with products.own_graph(own), pytest.raises(torch._dynamo.exc.BackendCompilerFailed):
         torch.compile(function, backend=stop, fullgraph=True, dynamic=False)(*given)
-    return "bijectory" in found[0] or "_differentiable" in found[0]
+    return "bijectory" in found[0] or "differentiable" in found[0]
 
 
 @torch.no_grad()
@@ -93,6 +96,25 @@ def moved(net: Net, by: float = 0.2) -> Net:
     for weight in net.parameters():
         weight.add_(by * torch.randn(weight.shape))
     return net
+
+
+def both() -> Iterator[int]:
+    """With one thread, then with two."""
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            yield threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def agree_in_graph(function: Any, given: tuple[Any, ...]) -> None:
+    expected, graph = function(*given), own(function)
+    for threads in both():
+        torch.testing.assert_close(
+            graph(*given), expected, rtol=1e-4, atol=2e-5, msg=lambda told, n=threads: f"{n} threads: {told}"
+        )
 
 
 class Each(nn.Module):
@@ -120,16 +142,7 @@ def test_values_and_gradients_are_the_layers_own(calls: list[int]) -> None:
         return torch.func.functional_call(each, weights, (x, context))
 
     given = ({name: weight.detach() for name, weight in each.named_parameters()}, each.x, each.context)
-    expected = torch.func.grad(of, argnums=(0, 1, 2), has_aux=True)(*given)
-    assert not calls
-    graph = own(lambda *given: torch.func.grad(of, argnums=(0, 1, 2), has_aux=True)(*given))
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            torch.testing.assert_close(graph(*given), expected, rtol=1e-4, atol=2e-5)
-    finally:
-        torch.set_num_threads(threads)
+    agree_in_graph(torch.func.grad(of, argnums=(0, 1, 2), has_aux=True), given)
     # Each there and back, in a graph for each count of threads.
     assert len(calls) == 2 * 2 * len(NETS)
 
@@ -209,9 +222,9 @@ def test_where_the_layers_are_called_one_by_one() -> None:
 def test_a_mask_that_is_no_staircase_has_no_plan() -> None:
     stairs = [torch.tensor([[1, 0], [1, 0]]), torch.tensor([[0, 0], [1, 1]])]
     straight = torch.arange(2)
-    assert masked.plan_of(stairs, straight, straight) is not None
-    assert masked.plan_of([torch.tensor([[0, 1], [1, 1]]), stairs[1]], straight, straight) is None
-    assert masked.plan_of([torch.tensor([[1, 1], [1, 0]]), stairs[1]], straight, straight) is None
+    assert plan_of(stairs, straight, straight) is not None
+    assert plan_of([torch.tensor([[0, 1], [1, 1]]), stairs[1]], straight, straight) is None
+    assert plan_of([torch.tensor([[1, 1], [1, 0]]), stairs[1]], straight, straight) is None
 
 
 #: Inputs, hidden widths, outputs, count, height and width of pictures: full panels and not, one tile in a row and several.
@@ -223,40 +236,74 @@ CONVOLUTIONS = [
 ]
 
 
-def test_convolutions_are_the_layers_own(calls: list[int]) -> None:
-    """With one thread and with two; and what is no number stays in its picture."""
-    torch.manual_seed(0)
-    nets = [
-        moved(ConvNet(inputs, out, hidden=hidden, weight_norm=i % 2 == 0, gain=1.0))
-        for i, (inputs, hidden, out, *_) in enumerate(CONVOLUTIONS)
-    ]
-    pictures = [torch.randn(count, inputs, height, width) for inputs, _, _, count, height, width in CONVOLUTIONS]
-    for x in pictures:
+class Pictures(nn.Module):
+    """As ``Each``, of networks of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.nets = nn.ModuleList(
+            moved(ConvNet(inputs, out, hidden=hidden, weight_norm=i % 2 == 0, gain=1.0))
+            for i, (inputs, hidden, out, *_) in enumerate(CONVOLUTIONS)
+        )
+        self.x = [torch.randn(count, inputs, height, width) for inputs, _, _, count, height, width in CONVOLUTIONS]
+        self.factors = [torch.randn(out.shape) for out in self(self.x, [1.0] * len(self.nets))[1]]
+
+    def forward(self, x: list[Tensor], factors: list[Any] | None = None) -> tuple[Any, list[Tensor]]:
+        outs = [net(at) for net, at in zip(self.nets, x, strict=True)]
+        return sum((out * by).sum() for out, by in zip(outs, factors or self.factors, strict=True)), outs
+
+
+def test_convolutions_and_their_gradients_are_the_layers_own(calls: list[int]) -> None:
+    """Of every weight and of x, with one thread and with two."""
+    each = Pictures()
+
+    def of(weights: dict[str, Tensor], x: list[Tensor]) -> Any:
+        return torch.func.functional_call(each, weights, (x,))
+
+    given = ({name: weight.detach() for name, weight in each.named_parameters()}, each.x)
+    agree_in_graph(torch.func.grad(of, argnums=(0, 1), has_aux=True), given)
+    assert len(calls) == 2 * 2 * len(CONVOLUTIONS)
+
+
+def test_what_is_no_number_stays_in_its_picture(calls: list[int]) -> None:
+    """Where no gradient is wanted, so that nothing is kept; with one thread and with two."""
+    each = Pictures()
+    for x in each.x:
         x[3, 0, 0, 0], x[5] = float("nan"), float("inf")
-    graph, threads = own(lambda given: [net(x) for net, x in zip(nets, given, strict=True)]), torch.get_num_threads()
+    graph = own(lambda x: each(x)[1])
     with torch.no_grad():
-        expected = [net(x) for net, x in zip(nets, pictures, strict=True)]
-        try:
-            for number in (1, 2):
-                torch.set_num_threads(number)
-                for found, true in zip(graph(pictures), expected, strict=True):
-                    rest = [i for i in range(len(found)) if i not in (3, 5)]
-                    torch.testing.assert_close(found[rest], true[rest], rtol=1e-4, atol=1e-5)
-                    assert bool(found[3, :, 0, 0].isnan().all()) and not bool(found[5].isfinite().any())
-        finally:
-            torch.set_num_threads(threads)
+        expected = each(each.x)[1]
+        for threads in both():
+            for found, true in zip(graph(each.x), expected, strict=True):
+                rest = [i for i in range(len(found)) if i not in (3, 5)]
+                torch.testing.assert_close(found[rest], true[rest], rtol=1e-4, atol=1e-5)
+                assert bool(found[3, :, 0, 0].isnan().all()) and not bool(found[5].isfinite().any()), threads
     assert calls == 2 * [math.prod((*sizes, *out)) for _, _, out, *sizes in CONVOLUTIONS]
 
 
+def test_batched_pictures_and_batched_convolutions(calls: list[int]) -> None:
+    net = moved(ConvNet(4, (4, 2), hidden=(8, 8), weight_norm=False))
+    x = torch.randn(2, 16, 4, 4, 4)
+
+    def of(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(net, weights, (x,))
+
+    weights = {name: weight.detach() for name, weight in net.named_parameters()}
+    several = {name: torch.stack([weight, -2 * weight]) for name, weight in weights.items()}
+    for axes, given in (((None, 0), (weights, x)), ((0, 0), (several, x))):
+        mapped = torch.func.vmap(of, in_dims=axes)
+        torch.testing.assert_close(own(mapped)(*given), mapped(*given), rtol=1e-4, atol=1e-4)
+    assert len(calls) == 1 + 2
+
+
 def test_where_convolutions_are_called_one_by_one() -> None:
-    """With a gradient, a context, half empty panels, other dtypes, hooks, and in other graphs."""
+    """With a context, half empty panels, other dtypes, hooks, and in other graphs."""
     net, x = ConvNet(4, (4, 2), hidden=(8, 8)), torch.randn(32, 4, 4, 4)
-    assert not at_once(net.forward, x)
     with torch.no_grad():
         assert at_once(net.forward, x)
         assert not at_once(net.forward, x, own=False)
         assert not at_once(net.forward, x[:20])
-        assert not at_once(torch.func.vmap(net.forward), x[:, None])
         assert not at_once(ConvNet(4, (4, 2), hidden=(8, 8)).double().forward, x.double())
         assert not at_once(ConvNet(4, (4, 2), hidden=(8, 8), context_dim=2).forward, x, torch.ones(32, 2))
         assert not at_once(ConvNet(4, (4, 2), hidden=()).forward, x)
@@ -274,3 +321,10 @@ def test_a_frozen_glow_samples_by_it(calls: list[int]) -> None:
     with torch.no_grad():
         torch.testing.assert_close(bj.compiled(decode)(z), decode(z), rtol=1e-4, atol=1e-5)
     assert len(calls) == 2
+
+
+def test_the_networks_load_no_compiler() -> None:
+    """It takes a second; who compiles nothing need not wait for it."""
+    told = "import sys, bijectory; bijectory.maf(3); bijectory.glow((3, 8, 8), scales=1, depth=1); print('torch._dynamo' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..numerics.convnet import convolved, suits
+from ..numerics.networks import convnet
 from .conv import Conv2d
 from .mlp import check_context, check_context_dim, hooked
 from .picture_net import PictureNet
@@ -80,7 +80,9 @@ class ConvNet(PictureNet):
     def _at_once(self, h: Tensor) -> Tensor | None:
         """The whole network as one operator of a compiled graph, where it can be."""
         layers = cast("list[Conv2d]", [*self.hidden, self.last])
-        if not self.hidden or any(map(hooked, layers)):
+        # Channels last, as they lie already.
+        pictures = h.permute(0, 2, 3, 1)
+        if not self.hidden or any(map(hooked, layers)) or not convnet.suits(pictures, [conv.weight for conv in layers]):
             return None
-        weights, biases = [layer.effective_weight() for layer in layers], [layer.bias for layer in layers]
-        return convolved(h, weights, biases) if suits(h, weights, biases) else None
+        weights = [conv.effective_weight().permute(0, 2, 3, 1).contiguous() for conv in layers]
+        return convnet(pictures.contiguous(), weights, [conv.bias for conv in layers]).permute(0, 3, 1, 2)

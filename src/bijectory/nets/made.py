@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..numerics.masked import masked_network, plan_of, suits
+from ..numerics.networks import masked, plan_of
 from .mlp import Linear, activation_named, check_context, check_context_dim, hooked, on_circle, squashed
 
 
@@ -168,7 +168,7 @@ class MADE(nn.Module):
         plain = (
             self.activation is torch.relu_ and self.widths and self._plan is not None and not any(map(hooked, layers))
         )
-        if not plain or not suits(read, [layer.weight for layer in layers]):
+        if not plain or not masked.suits(read, [layer.weight for layer in layers]):
             return None
         # Of a plain weight, what is masked is not read: only a normalised one has to be made.
         weights = [layer.weight if layer.gain is None else layer.effective_weight() for layer in layers]
@@ -176,7 +176,7 @@ class MADE(nn.Module):
             read = torch.cat([_side_by_side(context.expand(*batch, -1)), read])
             weights[0] = torch.cat([self.context_layer.weight, weights[0]], 1)
         assert self._plan is not None
-        return masked_network(read, weights, [layer.bias for layer in layers], self._plan)
+        return masked(read, weights, [layer.bias for layer in layers], self._plan)
 
     def start(self, batch: torch.Size, context: Tensor | None = None) -> _Cache:
         """Open a cache for sampling a batch of that shape."""

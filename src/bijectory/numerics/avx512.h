@@ -90,4 +90,30 @@ inline void transpose(__m512* r) {
   }
 }
 
+// (rows, 16 · registers), rows `step` apart, -> (16 · registers, wide), zeros behind the rows
+inline void turn(const float* a, int rows, long step, int registers, float* t, int wide) {
+  __m512 r[V];
+  for (int i = 0; i < wide; i += V)
+    for (int n = 0; n < registers; n++) {
+      for (int k = 0; k < V; k++) r[k] = i + k < rows ? _mm512_loadu_ps(a + (i + k) * step + n * V) : _mm512_setzero_ps();
+      transpose(r);
+      for (int k = 0; k < V; k++) _mm512_storeu_ps(t + (n * V + k) * wide + i, r[k]);
+    }
+}
+
+// The gradient behind ReLU: 0 where what came out of it was 0.
+inline void relu_back(float* g, const float* h, int registers) {
+  for (int j = 0; j < registers * V; j += V) {
+    __mmask16 off = _mm512_cmp_ps_mask(_mm512_loadu_ps(h + j), _mm512_setzero_ps(), _CMP_LE_OQ);
+    _mm512_storeu_ps(g + j, _mm512_mask_blend_ps(off, _mm512_loadu_ps(g + j), _mm512_setzero_ps()));
+  }
+}
+
+// sums (16) += all registers
+inline void sum_up(const float* from, int registers, float* sums) {
+  __m512 s = _mm512_loadu_ps(sums);
+  for (int k = 0; k < registers; k++) s = _mm512_add_ps(s, _mm512_loadu_ps(from + k * V));
+  _mm512_storeu_ps(sums, s);
+}
+
 }  // namespace

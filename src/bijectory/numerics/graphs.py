@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,15 @@ from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_file
 from torch._inductor.lowering import permute, register_lowering
 from torch._inductor.virtualized import V
 
-from . import convnet, masked, products
+from . import networks, products
 
 _SHARED = Path(__file__).with_name("avx512.h")
-_SOURCES = {name: Path(__file__).with_name(f"{name}.cpp") for name in ("masked", "convnet")}
-_DECLARED = {
-    "masked": """
-extern "C" void masked_forward(const int*, long, const float*, const float* const*, const float* const*, float*, float*);
-extern "C" void masked_backward(const int*, long, const float*, const float* const*, const float*, float*, float*);
-""",
-    "convnet": """
-extern "C" void convnet_forward(const int*, int, long, int, int, const float*, const float* const*, const float* const*, float*);
-""",
-}
+_NETWORKS = {"masked": networks.masked, "convnet": networks.convnet}
+_SOURCES = {name: Path(__file__).with_name(f"{name}.cpp") for name in _NETWORKS}
+_DECLARED = """
+extern "C" void {}_forward(const int*, long, const float*, const float* const*, const float* const*, float*, float*);
+extern "C" void {}_backward(const int*, long, const float*, const float* const*, const float*, float*, float*);
+"""
 
 
 class QuickProducts(CustomGraphPass):
@@ -41,7 +38,7 @@ class QuickProducts(CustomGraphPass):
         told = f"{products.WORTH_IN_GRAPH} {products.AVX512} {torch.__version__}".encode()
         files = (
             __file__,
-            *(part.__file__ for part in (products, masked, convnet)),
+            *(part.__file__ for part in (products, networks)),
             *map(str, (_SHARED, *_SOURCES.values())),
         )
         return bytes(get_hash_for_files(files, told.decode()))
@@ -89,7 +86,7 @@ class _Call(ir.ExternKernelOut):
         if self.of not in held:
             held.add(self.of)
             text = _SOURCES[self.of].read_text().replace(f'#include "{_SHARED.name}"', "")
-            wrapper.define_kernel(self.of, text, gpu=False, cpp_definition=_DECLARED[self.of])
+            wrapper.define_kernel(self.of, text, gpu=False, cpp_definition=_DECLARED.format(self.of, self.of))
         wrapper.writeline(self.written(f"(float*)({self.get_name()}.data_ptr())", *self.inputs))
 
 
@@ -103,39 +100,48 @@ def _all(parts: Sequence[Any]) -> str:
     return "{" + ", ".join(map(_at, parts)) + "}"
 
 
-@register_lowering(torch.ops.bijectory.masked.default, type_promotion_kind=None)
-def _masked(x: Any, weights: Sequence[Any], biases: Sequence[Any], plan: Any, keep: bool) -> Any:
-    like, layers = V.graph.current_node.meta["val"], len(weights)
-    rows = x.get_size()[1]
-
-    def written(to: str, x: Any, plan: Any, *both: Any) -> str:
-        kept = f"{to}, {to} + {len(like) - rows * int(biases[-1].get_size()[0])}" if keep else f"nullptr, {to}"
-        lists = f"const float *weights[] = {_all(both[:layers])}, *biases[] = {_all(both[layers:])};"
-        return f"{{ {lists} masked_forward({_at(plan, 'int')}, {rows}, {_at(x)}, weights, biases, {kept}); }}"
-
-    return ir.TensorBox.create(_Call("masked", like, [x, plan, *weights, *biases], written))
+def _plan(plan: Any, node: Any) -> str:
+    """What the C++ has to know: the plan that was given, else the sizes of pictures and layers."""
+    if plan:
+        return f"const int* plan = {_at(plan[0], 'int')};"
+    x, weights = node.args[0].meta["val"], [weight.meta["val"] for weight in node.args[1]]
+    widths = [weights[0].shape[-1], *map(len, weights)]
+    return f"const int plan[] = {{{', '.join(map(str, (len(weights), *x.shape[1:3], *widths)))}}};"
 
 
-@register_lowering(torch.ops.bijectory.masked_back.default, type_promotion_kind=None)
-def _masked_back(g: Any, weights: Sequence[Any], plan: Any, kept: Any) -> Any:
-    like, rows = V.graph.current_node.meta["val"], g.get_size()[1]
-    at_x = rows * weights[0].get_size()[1]
+def _lower(name: str, net: networks.Network) -> None:
+    # Seen by torch's compiler as one thing: what it makes of an ``autograd.Function`` it looks into loses gradients inside torch.func.grad.
+    torch.compiler.allow_in_graph(net.differentiable)
 
-    def written(to: str, g: Any, plan: Any, kept: Any, *weights: Any) -> str:
-        call = f"masked_backward({_at(plan, 'int')}, {rows}, {_at(g)}, weights, {_at(kept)}, {to}, {to} + {at_x});"
-        return f"{{ const float *weights[] = {_all(weights)}; {call} }}"
+    @register_lowering(net.there.default, type_promotion_kind=None)
+    def there(x: Any, weights: Sequence[Any], biases: Sequence[Any], plan: Any, keep: bool) -> Any:
+        node: Any = V.graph.current_node
+        layers = len(weights)
+        x_value, *weight_values = (part.meta["val"] for part in (node.args[0], *node.args[1]))
 
-    return ir.TensorBox.create(_Call("masked", like, [g, plan, kept, *weights], written))
+        def written(to: str, x: Any, *rest: Any) -> str:
+            kept = f"{to}, {to} + {net.kept(x_value, weight_values)}" if keep else f"nullptr, {to}"
+            lists = f"const float *weights[] = {_all(rest[:layers])}, *biases[] = {_all(rest[layers : 2 * layers])};"
+            call = f"{name}_forward(plan, {x_value.shape[net.batch]}, {_at(x)}, weights, biases, {kept});"
+            return f"{{ {_plan(rest[2 * layers :], node)} {lists} {call} }}"
+
+        given = [x, *weights, *biases, *([] if plan is None else [plan])]
+        return ir.TensorBox.create(_Call(name, node.meta["val"], given, written))
+
+    @register_lowering(net.back.default, type_promotion_kind=None)
+    def back(g: Any, weights: Sequence[Any], plan: Any, kept: Any) -> Any:
+        node: Any = V.graph.current_node
+        g_value, first = node.args[0].meta["val"], node.args[1][0].meta["val"]
+        at_x = math.prod(net.sized(g_value, first.shape[-1]))
+
+        def written(to: str, g: Any, kept: Any, *rest: Any) -> str:
+            lists = f"const float* weights[] = {_all(rest[: len(weights)])};"
+            call = f"{name}_backward(plan, {g_value.shape[net.batch]}, {_at(g)}, weights, {_at(kept)}, {to}, {to} + {at_x});"
+            return f"{{ {_plan(rest[len(weights) :], node)} {lists} {call} }}"
+
+        given = [g, kept, *weights, *([] if plan is None else [plan])]
+        return ir.TensorBox.create(_Call(name, node.meta["val"], given, written))
 
 
-@register_lowering(torch.ops.bijectory.convnet.default, type_promotion_kind=None)
-def _convnet(x: Any, weights: Sequence[Any], biases: Sequence[Any]) -> Any:
-    count, height, width, inputs = map(int, x.get_size())
-    layers, widths = len(weights), [inputs, *(int(weight.get_size()[0]) for weight in weights)]
-
-    def written(to: str, x: Any, *both: Any) -> str:
-        lists = f"const float *weights[] = {_all(both[:layers])}, *biases[] = {_all(both[layers:])};"
-        call = f"convnet_forward(widths, {layers}, {count}, {height}, {width}, {_at(x)}, weights, biases, {to});"
-        return f"{{ const int widths[] = {{{', '.join(map(str, widths))}}}; {lists} {call} }}"
-
-    return ir.TensorBox.create(_Call("convnet", V.graph.current_node.meta["val"], [x, *weights, *biases], written))
+for _name, _network in _NETWORKS.items():
+    _lower(_name, _network)

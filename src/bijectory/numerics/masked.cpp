@@ -58,17 +58,6 @@ void store(const float* panel, int rows, const int* order, float* to, long n, lo
   for (int i = 0; i < rows; i++) memcpy(to + order[i] * n + first, panel + i * P, count * sizeof(float));
 }
 
-// (rows, 64) -> (64, wide), zeros behind the rows
-void turn(const float* a, int rows, float* t, int wide) {
-  __m512 r[V];
-  for (int i = 0; i < wide; i += V)
-    for (int n = 0; n < P; n += V) {
-      for (int k = 0; k < V; k++) r[k] = i + k < rows ? _mm512_loadu_ps(a + (i + k) * P + n) : _mm512_setzero_ps();
-      transpose(r);
-      for (int k = 0; k < V; k++) _mm512_storeu_ps(t + (n + k) * wide + i, r[k]);
-    }
-}
-
 }  // namespace
 
 extern "C" void masked_forward(const int* given, long n, const float* x, const float* const* weights, const float* const* biases,
@@ -133,7 +122,7 @@ extern "C" void masked_backward(const int* given, long n, const float* g, const 
       for (int l = L - 1; l >= 0; l--) {
         int I = p.widths[l], many = p.widths[l + 1], wide = p.wide(l);
         const float *W = held + p.at[l], *in = panel + p.from[l] * P;
-        turn(in, I, turned, wide);
+        turn(in, I, P, P / V, turned, wide);
         for (int o = 0; o < many; o += TALL) {
           int tall = std::min(TALL, many - o), pieces = (p.sees[l][o + tall - 1] + V - 1) / V;
           float* C = mine + at[l] + long(o) * wide;
@@ -142,20 +131,12 @@ extern "C" void masked_backward(const int* given, long n, const float* g, const 
             product<true, false>(tall, std::min(4, pieces - w), here + o * P, P, &B, 1, wide, P, C + V * w, wide, nullptr, false);
           }
         }
-        for (int o = 0; o < many; o++) {
-          __m512 s = _mm512_loadu_ps(mine_b + V * (p.bias[l] + o));
-          for (int k = 0; k < P; k += V) s = _mm512_add_ps(s, _mm512_loadu_ps(here + o * P + k));
-          _mm512_storeu_ps(mine_b + V * (p.bias[l] + o), s);
-        }
+        for (int o = 0; o < many; o++) sum_up(here + o * P, P / V, mine_b + V * (p.bias[l] + o));
         for (int i = 0; i < I; i += TALL) {
           int tall = std::min(TALL, I - i), first = seen[l][i];
           float *C = below + i * P, *B = here + first * P;
           product<false, true>(tall, 4, W + long(first) * I + i, I, &B, 1, P, many - first, C, P, nullptr, false);
-          if (l)
-            for (int j = 0; j < tall * P; j += V) {
-              __mmask16 off = _mm512_cmp_ps_mask(_mm512_loadu_ps(in + i * P + j), _mm512_setzero_ps(), _CMP_LE_OQ);
-              _mm512_storeu_ps(C + j, _mm512_mask_blend_ps(off, _mm512_loadu_ps(C + j), _mm512_setzero_ps()));
-            }
+          if (l) relu_back(C, in + i * P, tall * P / V);
         }
         std::swap(here, below);
       }
