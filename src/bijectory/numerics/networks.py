@@ -41,7 +41,8 @@ class Network:
 
     def suits(self, x: Tensor, weights: Sequence[Tensor]) -> bool:
         """Whether the operator may take the network's place: in a graph of this package's own, for vectors or pictures enough."""
-        return self.worth(x.shape) and products.own_kernels((x, *weights))
+        # In this order: to ask for a count's size would bind an exported program to it.
+        return products.own_kernels((x, *weights)) and self.worth(x.shape)
 
     def __call__(
         self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], plan: Tensor | None = None
