@@ -1,4 +1,4 @@
-// A network of convolutions, 3 × 3, then any 1 × 1, then 3 × 3, with ReLU between them, there and back; see convnet.py.
+// A network of convolutions, 3 × 3, then any 1 × 1, then 3 × 3, with ReLU between them, there and back; see networks.py.
 //
 // Pictures go through it in panels of 16, one in each lane of a register, so that neither few channels nor narrow pictures leave lanes
 // idle. A panel goes row by row through all layers: what lies between them stays in the nearer caches. A row of a panel is (channels, width
@@ -11,14 +11,16 @@ struct Net {
   const int* widths;  // layers + 1
   int layers, height, width;
   long n, panels, wide;        // of pictures; of panels; numbers from a channel's row to the next one's
-  long units = 0;              // numbers of a panel that the way back reads
-  std::vector<long> from;      // of each layer: its input among them
+  std::vector<int> held;       // of each layer: how many rows of its input there are room for, all where the way back reads them
+  std::vector<long> from;      // of each layer: its input in a panel
+  long units = 0;              // numbers of a panel
   std::vector<long> at, bias;  // of each layer: the gradients of its weights and biases among all sums
   long size = 0;               // of all sums
-  Net(const int* plan, long n)
+  Net(const int* plan, long n, bool kept)
       : widths(plan + 3), layers(plan[0]), height(plan[1]), width(plan[2]), n(n), panels((n + V - 1) / V), wide((width + 2) * V) {
     for (int l = 0; l < layers; l++) {
-      from.push_back(units), units += height * widths[l] * wide;
+      held.push_back(kept || !l ? height : l == layers - 1 ? std::min(3, height) : 1);
+      from.push_back(units), units += held[l] * widths[l] * wide;
       at.push_back(size), size += long(taps(l)) * rows(l) * broad(l);
       bias.push_back(size), size += V * widths[l + 1];
     }
@@ -124,9 +126,9 @@ void gather(const Net& net, const float* a, int rows, const float* turned, int b
 // height, width, outputs); kept, where it is not null, is for the way back.
 extern "C" void convnet_forward(const int* plan, long n, const float* x, const float* const* weights, const float* const* biases,
                                 float* kept, float* out) {
-  const Net net(plan, n);
+  const Net net(plan, n, kept);
   const int *widths = net.widths, end = net.layers - 1, last = widths[end], outputs = widths[end + 1], height = net.height;
-  const int threads = net.threads(), held = kept ? height : 3;
+  const int threads = net.threads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     float *own = room<0>(net.units), *one = room<1>(net.most() * net.wide);
@@ -138,13 +140,14 @@ extern "C" void convnet_forward(const int* plan, long n, const float* x, const f
         if (row < height) {
           Reads reads(net, panel, height, row, widths[0]);
           for (int l = 0; l < end; l++) {
-            float* to = panel + net.from[l + 1] + (kept ? row : l + 1 == end ? row % 3 : 0) * widths[l + 1] * net.wide;
+            float* to = panel + net.from[l + 1] + row % net.held[l + 1] * widths[l + 1] * net.wide;
             convolve(net, weights[l], biases[l], widths[l + 1], reads, widths[l], to, true);
             reads = Reads(to);
           }
         }
         if (!row) continue;
-        convolve(net, weights[end], biases[end], outputs, Reads(net, panel + net.from[end], held, row - 1, last), last, one, false);
+        convolve(net, weights[end], biases[end], outputs, Reads(net, panel + net.from[end], net.held[end], row - 1, last), last, one,
+                 false);
         store(net, one, c, row - 1, outputs, out);
       }
     }
@@ -154,7 +157,7 @@ extern "C" void convnet_forward(const int* plan, long n, const float* x, const f
 // g as out, at_x as x; found: the gradients of each layer's weights and biases, layer after layer.
 extern "C" void convnet_backward(const int* plan, long n, const float* g, const float* const* weights, const float* kept, float* at_x,
                                  float* found) {
-  const Net net(plan, n);
+  const Net net(plan, n, true);
   const int *widths = net.widths, end = net.layers - 1, last = widths[end], inputs = widths[0], outputs = widths[end + 1];
   const int height = net.height, width = net.width, threads = net.threads(), most = net.most();
   float *first_back = room<3>(9l * inputs * widths[1]), *last_back = room<4>(9l * last * outputs);

@@ -1,4 +1,4 @@
-// The masked network of MADE, there and back; see masked.py, which also says what the arguments are.
+// The masked network of MADE, there and back; see networks.py, which also says what a plan is.
 //
 // Vectors go through the network in panels of 64, which stay in the processor's nearest caches from the first layer to the last. Units
 // stand in rising degree, so what a row of a matrix sees of the layer below are its first `sees` units: a product stops there.
