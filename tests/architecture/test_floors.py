@@ -15,6 +15,8 @@ The checks are functions of (module name, source), so that each is also shown a 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -290,3 +292,10 @@ def test_nothing_is_left_for_later() -> None:
 def test_there_is_a_house_to_look_at() -> None:
     # A wrong folder would make every check above pass on nothing.
     assert {"bijectory.__init__", "bijectory.errors", "bijectory.data.tables"} <= {module for module, _ in modules()}
+
+
+def test_the_networks_load_no_compiler() -> None:
+    """It takes a second; who compiles nothing need not wait for it."""
+    told = "import sys, bijectory; bijectory.maf(3); bijectory.glow((3, 8, 8), scales=1, depth=1); print('torch._dynamo' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
